@@ -1,0 +1,1 @@
+"""Architectures and objectives that come with vcbench, one file per paper or family."""

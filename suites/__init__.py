@@ -1,0 +1,1 @@
+"""Suite files that come with vcbench; `vcbench run NAME` finds them here."""

@@ -1,0 +1,26 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def vcc2016_dir() -> Path:
+    """The data directory that holds VCC2016; the test is skipped, saying so, where it is absent."""
+    named = os.environ.get("VCBENCH_DATA_DIR", "")
+    folder = Path(named).resolve() if named else None
+    layouts = ("npVCC2016/evals", "vcc2016_training")
+    if folder is None or not any((folder / layout).is_dir() for layout in layouts):
+        pytest.skip("needs VCC2016: set VCBENCH_DATA_DIR to a folder that holds it")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has a cache and a reports folder of its own, never the user's."""
+    monkeypatch.setenv("VCBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("VCBENCH_REPORTS_DIR", str(tmp_path / "reports"))

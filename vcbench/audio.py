@@ -1,0 +1,100 @@
+"""Reading, checking, resampling and writing speech files.
+
+Conventions: waveforms are mono float64 in [-1, 1], shape (samples,).
+"""
+
+from __future__ import annotations
+
+from math import gcd
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from vcbench.errors import DataError
+
+Waveform = NDArray[np.float64]
+
+# Shorter than this, WORLD has no whole pitch period to look at.
+MINIMUM_SECONDS = 0.05
+
+
+def read(path: str | Path, *, sample_rate: int, resample: bool = False) -> Waveform:
+    """Read one speech file as a mono waveform at `sample_rate`.
+
+    With `resample`, other rates are converted (polyphase filter, `scipy.signal.resample_poly`)
+    and channels are averaged; without it they are errors, because a score or a training set of
+    mixed rates is seldom what anyone meant.
+
+    Raises `DataError` naming the file if it is missing, unreadable, truncated, empty, shorter than
+    50 ms, silent, not finite, or (without `resample`) not mono or at another rate.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            rate, channels, declared = file.samplerate, file.channels, file.frames
+            samples = file.read(dtype="float64", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise DataError(f"{path}: not a readable audio file ({error})") from None
+    if len(samples) < declared or _is_truncated(path):
+        raise DataError(
+            f"{path}: truncated: the header promises more samples than the {len(samples)} present"
+        )
+    if len(samples) < MINIMUM_SECONDS * rate:
+        raise DataError(
+            f"{path}: {len(samples)} samples ({len(samples) / rate:.3f} s) are too few; "
+            f"at least {MINIMUM_SECONDS} s of speech are needed"
+        )
+    if not resample and channels != 1:
+        raise DataError(f"{path}: {channels} channels; mono is needed (mix it down first)")
+    if not resample and rate != sample_rate:
+        raise DataError(f"{path}: sampled at {rate} Hz; {sample_rate} Hz is needed (resample it)")
+    waveform = samples.mean(axis=1)
+    if not np.isfinite(waveform).all():
+        raise DataError(f"{path}: contains NaN or infinite samples")
+    if not np.any(waveform):
+        raise DataError(f"{path}: silent: all {len(waveform)} samples are zero")
+    return convert_rate(waveform, rate, sample_rate)
+
+
+def convert_rate(waveform: Waveform, rate: int, sample_rate: int) -> Waveform:
+    """Resample a waveform from `rate` to `sample_rate` Hz; returned as it is if they are equal."""
+    if rate == sample_rate:
+        return waveform
+    from scipy.signal import resample_poly  # slow to import, and seldom needed
+
+    divisor = gcd(rate, sample_rate)
+    return np.asarray(resample_poly(waveform, sample_rate // divisor, rate // divisor))
+
+
+def write(path: str | Path, waveform: Waveform, *, sample_rate: int) -> float:
+    """Write a waveform as 16-bit PCM and return the gain that was applied.
+
+    The gain is 1.0 unless the peak would clip; then the whole file is attenuated to fit, which
+    changes its level but not its spectral shape.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    peak = float(np.max(np.abs(waveform), initial=0.0))
+    limit = 32767 / 32768
+    gain = 1.0 if peak <= limit else limit / peak
+    soundfile.write(str(path), waveform * gain, sample_rate, subtype="PCM_16", format="WAV")
+    return gain
+
+
+def _is_truncated(path: Path) -> bool:
+    """Whether a RIFF file ends before its data chunk does; libsndfile reads such files silently."""
+    with path.open("rb") as file:
+        if file.read(4) != b"RIFF":
+            return False
+        file.seek(12)
+        size = path.stat().st_size
+        while len(header := file.read(8)) == 8:
+            length = int.from_bytes(header[4:], "little")
+            if header[:4] == b"data":
+                return file.tell() + length > size
+            file.seek(length + length % 2, 1)
+    return False

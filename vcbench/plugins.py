@@ -1,0 +1,378 @@
+"""Plugins: how architectures, objectives, metrics, corpora and engines join vcbench.
+
+A plugin is a decorated function in an importable module::
+
+    from vcbench.plugins import register_generator
+
+    @register_generator("my-generator", paper="Doe et al., 2026, arXiv:2601.00001")
+    def my_generator(*, n_mcep: int, scale: float, kernel: int = 5) -> torch.nn.Module:
+        \"\"\"One line that `vcbench list` prints.\"\"\"
+
+The module is found through an entry point (groups `ENTRY_POINT_GROUPS`; the value is the module)
+or because a suite names the file under `plugins:`. vcbench's own plugins come in the same way.
+
+A decorator only marks its function; importing a plugin changes nothing else. `Registry` reads the
+decorators from the *source text* first, so that listing names imports neither the plugin nor
+torch, and imports a module only when one of its plugins is asked for.
+
+What each kind's function is called with, and what it returns:
+
+==============  ============================  =================================================
+kind            called with (keyword-only)    returns
+==============  ============================  =================================================
+generator       n_mcep: int, scale: float     Module: (batch, n_mcep, frames) -> the same shape,
+                                              for any number of frames; no sample may see
+                                              another of its batch
+discriminator   n_mcep: int, scale: float     Module: (batch, n_mcep, frames) -> (batch, ...)
+                                              scores; its attribute `sigmoid: bool` tells
+                                              whether they are probabilities
+objective       sigmoid: bool                 `vcbench.training.losses.Objective`
+metric          pair (the metric itself)      float, NaN where undefined; the argument is a
+                                              `vcbench.alignment.AlignedPair`
+corpus          data_dir: Path                `vcbench.corpora.Corpus`
+engine          jobs: int, device: str        `vcbench.engines.Engine`
+==============  ============================  =================================================
+
+All other parameters of the function are options that a suite may set.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, TypeVar
+
+from vcbench.errors import PluginError, did_you_mean
+
+Kind = Literal["generator", "discriminator", "objective", "metric", "corpus", "engine"]
+KINDS: tuple[Kind, ...] = typing.get_args(Kind)
+PLURALS: dict[str, Kind] = {
+    "generators": "generator",
+    "discriminators": "discriminator",
+    "objectives": "objective",
+    "metrics": "metric",
+    "corpora": "corpus",
+    "engines": "engine",
+}
+
+ENTRY_POINT_GROUPS = (
+    "vcbench.architectures",
+    "vcbench.metrics",
+    "vcbench.corpora",
+    "vcbench.engines",
+)
+
+# What the harness passes to a factory; every other parameter is an option of the suite file.
+HARNESS_ARGUMENTS: dict[Kind, frozenset[str]] = {
+    "generator": frozenset({"n_mcep", "scale"}),
+    "discriminator": frozenset({"n_mcep", "scale"}),
+    "objective": frozenset({"sigmoid"}),
+    "metric": frozenset({"pair"}),
+    "corpus": frozenset({"data_dir"}),
+    "engine": frozenset({"jobs", "device"}),
+}
+
+_MARK = "__vcbench_plugin__"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def register_generator(name: str, *, paper: str = "") -> Callable[[F], F]:
+    """Mark a function as the generator `name`; `paper` is its citation."""
+    return _mark("generator", name, paper=paper)
+
+
+def register_discriminator(name: str, *, paper: str = "") -> Callable[[F], F]:
+    """Mark a function as the discriminator `name`; `paper` is its citation."""
+    return _mark("discriminator", name, paper=paper)
+
+
+def register_objective(name: str, *, paper: str = "") -> Callable[[F], F]:
+    """Mark a function as the adversarial objective `name`; `paper` is its citation."""
+    return _mark("objective", name, paper=paper)
+
+
+def register_metric(
+    name: str, *, unit: str, better: Literal["lower", "higher"], paper: str = ""
+) -> Callable[[F], F]:
+    """Mark a function as the metric `name`, in `unit`; `better` tells which way is good."""
+    return _mark("metric", name, paper=paper, unit=unit, better=better)
+
+
+def register_corpus(name: str, *, paper: str = "", licence: str = "") -> Callable[[F], F]:
+    """Mark a function as the corpus `name`; `licence` is that of its audio."""
+    return _mark("corpus", name, paper=paper, licence=licence)
+
+
+def register_engine(name: str) -> Callable[[F], F]:
+    """Mark a function as the engine `name`, which runs cells."""
+    return _mark("engine", name, paper="")
+
+
+def _mark(kind: Kind, name: str, **details: str) -> Callable[[F], F]:
+    def decorate(factory: F) -> F:
+        setattr(factory, _MARK, (kind, name, details))
+        return factory
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A plugin as its source text declares it, before anything is imported.
+
+    `module` is an import path or, for a file that a suite names, a path ending in `.py`.
+    `problem` tells why it cannot be used, or is empty.
+    """
+
+    kind: Kind
+    name: str
+    module: str
+    origin: str
+    summary: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+    problem: str = ""
+
+    @property
+    def paper(self) -> str:
+        """The citation that the plugin gives, or an empty string."""
+        return self.details.get("paper", "")
+
+
+@dataclass(frozen=True)
+class Option:
+    """A keyword that a suite may give to a plugin."""
+
+    name: str
+    annotation: Any
+    default: Any  # inspect.Parameter.empty where the suite must give it
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An imported plugin: the function and where it comes from."""
+
+    kind: Kind
+    name: str
+    factory: Callable[..., Any]
+    origin: str
+    details: Mapping[str, str]
+
+    @property
+    def summary(self) -> str:
+        """First line of the function's docstring."""
+        return (inspect.getdoc(self.factory) or "").partition("\n")[0]
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The keywords a suite may give: all that the harness does not pass itself."""
+        hints = typing.get_type_hints(self.factory)
+        reserved = HARNESS_ARGUMENTS[self.kind]
+        return tuple(
+            Option(p.name, hints.get(p.name, Any), p.default)
+            for p in inspect.signature(self.factory).parameters.values()
+            if p.name not in reserved
+        )
+
+    @property
+    def source_file(self) -> Path:
+        """The file that defines the plugin; part of the key of everything computed with it."""
+        return Path(inspect.getsourcefile(inspect.unwrap(self.factory)) or "")
+
+
+class Registry:
+    """All plugins that can be used: those of installed packages and those of `files`.
+
+    Raises `PluginError` where a name is unknown (with the nearest valid one), declared twice (with
+    both origins), or its module cannot be imported (with the reason).
+    """
+
+    def __init__(self, files: Iterable[str | Path] = ()) -> None:
+        self.files = tuple(Path(f).resolve() for f in files)
+        self._declarations: tuple[Declaration, ...] | None = None
+
+    def declarations(self, kind: Kind | None = None) -> tuple[Declaration, ...]:
+        """Every declared plugin, sorted by kind and name, the unusable ones included."""
+        if self._declarations is None:
+            found: list[Declaration] = []
+            for module, label in _modules(self.files):
+                found.extend(_declared_in(module, label))
+            unique = {(d.kind, d.name, d.origin): d for d in found}
+            self._declarations = tuple(
+                sorted(unique.values(), key=lambda d: (KINDS.index(d.kind), d.name, d.origin))
+            )
+        return tuple(d for d in self._declarations if kind in (None, d.kind))
+
+    def names(self, kind: Kind) -> list[str]:
+        """Sorted names of one kind."""
+        return sorted({d.name for d in self.declarations(kind)})
+
+    def declaration(self, kind: Kind, name: str) -> Declaration:
+        """The one declaration of `name`; raises `PluginError` if there is none or two."""
+        found = [d for d in self.declarations(kind) if d.name == name]
+        if not found:
+            hint = did_you_mean(name, self.names(kind))
+            broken = [d for d in self.declarations() if d.problem]
+            reasons = "".join(f"\n  unusable plugin at {d.origin}: {d.problem}" for d in broken)
+            raise PluginError(f"unknown {kind} '{name}': {hint}{reasons}")
+        if len(found) > 1:
+            origins = " and ".join(d.origin for d in found)
+            raise PluginError(
+                f"{kind} '{name}' is declared twice: {origins}; rename one or uninstall its package"
+            )
+        return found[0]
+
+    def get(self, kind: Kind, name: str) -> Plugin:
+        """Import the plugin `name`; see the class for what is raised."""
+        declaration = self.declaration(kind, name)
+        if declaration.problem:
+            raise PluginError(
+                f"{kind} '{name}' ({declaration.origin}) cannot be used: {declaration.problem}"
+            )
+        module = _import(declaration.module, label=f"{kind} '{name}' ({declaration.origin})")
+        for plugin in _marked(module):
+            if (plugin.kind, plugin.name) == (kind, name):
+                return plugin
+        raise PluginError(
+            f"{kind} '{name}' is declared at {declaration.origin}, but importing that module "
+            "does not define it; a decorated function must stay at module level"
+        )
+
+
+def _modules(files: tuple[Path, ...]) -> list[tuple[str, str]]:
+    """(import path or file, where it was named) of every module that may hold plugins."""
+    modules = [
+        (entry.value.partition(":")[0], f"entry point {group}:{entry.name}")
+        for group in ENTRY_POINT_GROUPS
+        for entry in metadata.entry_points(group=group)
+    ]
+    modules += [(str(path), f"plugin file {path}") for path in files]
+    return sorted(set(modules))
+
+
+def _declared_in(module: str, label: str) -> list[Declaration]:
+    """Declarations read from a module's source; the module is imported only if it shows none."""
+    unknown = Declaration("generator", f"({module})", module, label, problem="")
+    try:
+        path = Path(module) if module.endswith(".py") else _source_of(module)
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    except (OSError, ImportError, ValueError, SyntaxError) as error:
+        return [_with_problem(unknown, f"{type(error).__name__}: {error}")]
+    problem = _missing_import(tree)
+    found = [
+        Declaration(kind, name, module, f"{path}:{line}", summary, details, problem)
+        for kind, name, line, summary, details in _decorated(tree)
+    ]
+    if found or problem:
+        return found or [_with_problem(unknown, problem)]
+    try:
+        plugins = _marked(_import(module, label=label))
+    except PluginError as error:
+        return [_with_problem(unknown, str(error))]
+    return [Declaration(p.kind, p.name, module, p.origin, p.summary, p.details) for p in plugins]
+
+
+def _with_problem(declaration: Declaration, problem: str) -> Declaration:
+    return Declaration(
+        declaration.kind, declaration.name, declaration.module, declaration.origin, problem=problem
+    )
+
+
+def _source_of(module: str) -> Path:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ImportError(f"no module named '{module}'")
+    return Path(spec.origin)
+
+
+def _decorated(tree: ast.Module) -> list[tuple[Kind, str, int, str, dict[str, str]]]:
+    """(kind, name, line, summary, details) of each function under a `register_*` decorator."""
+    constants = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+    def text(node: ast.expr) -> str:
+        if isinstance(node, ast.Name):
+            return str(constants.get(node.id, ""))
+        return str(node.value) if isinstance(node, ast.Constant) else ""
+
+    found = []
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            continue
+        for call in node.decorator_list:
+            if not isinstance(call, ast.Call) or not call.args:
+                continue
+            called = getattr(call.func, "id", getattr(call.func, "attr", ""))
+            kind = called.removeprefix("register_")
+            if kind in KINDS and called != kind and text(call.args[0]):
+                details = {k.arg: text(k.value) for k in call.keywords if k.arg}
+                summary = (ast.get_docstring(node) or "").partition("\n")[0]
+                found.append((kind, text(call.args[0]), node.lineno, summary, details))
+    return found
+
+
+def _missing_import(tree: ast.Module) -> str:
+    """Names the first package that the module needs and that is not installed."""
+    for node in tree.body:
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        for name in names:
+            package = name.partition(".")[0]
+            if package not in sys.modules and importlib.util.find_spec(package) is None:
+                return f"it needs the package '{package}', which is not installed"
+    return ""
+
+
+def _import(module: str, *, label: str) -> ModuleType:
+    """Import a module or a plugin file; any failure becomes a `PluginError` with its reason."""
+    try:
+        if not module.endswith(".py"):
+            return importlib.import_module(module)
+        path = Path(module)
+        # The name depends on the whole path: two suites may each have their own my_arch.py.
+        name = f"vcbench_plugin_{path.stem}_{hashlib.sha256(module.encode()).hexdigest()[:8]}"
+        if name in sys.modules:
+            return sys.modules[name]
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{path} is not a Python file")
+        loaded = importlib.util.module_from_spec(spec)
+        sys.modules[name] = loaded  # dataclasses and typing look the module up while it runs
+        try:
+            spec.loader.exec_module(loaded)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        return loaded
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise PluginError(f"{label} cannot be imported: {reason}") from error
+
+
+def _marked(module: ModuleType) -> list[Plugin]:
+    plugins = []
+    for value in vars(module).values():
+        mark = getattr(value, _MARK, None)
+        if callable(value) and isinstance(mark, tuple):
+            kind, name, details = mark
+            source = inspect.getsourcefile(value) or module.__name__
+            line = inspect.getsourcelines(value)[1]
+            plugins.append(Plugin(kind, name, value, f"{source}:{line}", details))
+    return plugins
