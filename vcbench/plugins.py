@@ -21,19 +21,19 @@ What each kind's function is called with, and what it returns:
 kind            called with (keyword-only)    returns
 ==============  ============================  =================================================
 generator       n_mcep: int, scale: float     Module: (batch, n_mcep, frames) -> the same shape,
-                                              for any number of frames; no sample may see
-                                              another of its batch
+                                              for any number of frames
 discriminator   n_mcep: int, scale: float     Module: (batch, n_mcep, frames) -> (batch, ...)
                                               scores; its attribute `sigmoid: bool` tells
                                               whether they are probabilities
-objective       sigmoid: bool                 `vcbench.training.losses.Objective`
+objective       sigmoid: bool                 `Objective`, below
 metric          pair (the metric itself)      float, NaN where undefined; the argument is a
                                               `vcbench.alignment.AlignedPair`
 corpus          data_dir: Path                `vcbench.corpora.Corpus`
 engine          jobs: int, device: str        `vcbench.engines.Engine`
 ==============  ============================  =================================================
 
-All other parameters of the function are options that a suite may set.
+All other parameters of the function are options that a suite may set. Networks treat each sample
+of a batch by itself (instance norm, not batch norm): training joins inputs into one call.
 """
 
 from __future__ import annotations
@@ -83,6 +83,21 @@ HARNESS_ARGUMENTS: dict[Kind, frozenset[str]] = {
 }
 
 _MARK = "__vcbench_plugin__"
+
+
+@dataclass(frozen=True)
+class Objective:
+    """An adversarial objective, as the functions of scores (tensors) that are minimised.
+
+    `chance_loss` is the discriminator's loss when it cannot tell real from fake: a loss far below
+    it for long means a saturated discriminator.
+    """
+
+    discriminator: Callable[[Any, Any], Any]  # (real scores, fake scores) -> scalar
+    generator: Callable[[Any], Any]  # fake scores -> scalar
+    chance_loss: float
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -30,17 +30,23 @@ class Utterance:
 
 @dataclass(frozen=True)
 class FileProblem:
-    """Something wrong with a corpus file: `kind` is missing, corrupt or wrong-rate."""
+    """Something wrong with a corpus file, or (`unverified`) something that could not be checked."""
 
     path: Path
-    kind: Literal["missing", "corrupt", "wrong-rate"]
+    kind: Literal["missing", "corrupt", "wrong-rate", "unverified"]
     detail: str
+
+    @property
+    def is_harmful(self) -> bool:
+        """Whether the file cannot be used; what is only unverified can."""
+        return self.kind != "unverified"
 
 
 class Corpus(abc.ABC):
     """What a corpus plugin returns."""
 
     name: str
+    variants: tuple[str, ...] = ()  # what `fetch` can be asked for, where there is a choice
 
     @abc.abstractmethod
     def speakers(self) -> tuple[str, ...]:
@@ -53,10 +59,15 @@ class Corpus(abc.ABC):
     def prepare(self, progress: ProgressCallback | None = None) -> None:  # noqa: B027
         """Bring into being what can be made here (the demo corpus synthesises its speech)."""
 
-    def fetch(self, progress: ProgressCallback | None = None) -> Path:
-        """Download the corpus; returns its folder. Raises `UsageError` where that is impossible."""
+    def fetch(
+        self, progress: ProgressCallback | None = None, *, variant: str | None = None
+    ) -> Path:
+        """Download the corpus; returns its folder. Raises `UsageError` where that is impossible.
+
+        `variant` is one of `variants`, or None for the corpus's own choice.
+        """
         raise UsageError(f"corpus '{self.name}' cannot be downloaded: bring your own files")
 
-    def check(self) -> list[FileProblem]:
-        """What is missing, corrupt or of the wrong rate; an empty list if all is well."""
+    def check(self, *, sample_rate: int = 16000) -> list[FileProblem]:
+        """What is missing, corrupt or not at `sample_rate` Hz; an empty list if all is well."""
         return []

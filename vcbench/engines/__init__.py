@@ -1,0 +1,58 @@
+"""Engines: where and how many at a time cells are trained.
+
+The unit of work is a command, `python -m vcbench.training CELL.json`, which leaves its own result
+in its folder. An engine only starts commands and watches them, so a killed harness loses nothing
+and any cell can be run again by hand.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+Status = Literal["ok", "failed", "timeout", "oom", "skipped"]
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """One cell to train: its id, for people, and the folder that holds its `cell.json`."""
+
+    cell_id: str
+    folder: Path
+    iterations: int
+
+    @property
+    def output(self) -> Path:
+        """What the command prints goes to this file."""
+        return self.folder / "output.log"
+
+    def command(self, threads: int) -> list[str]:
+        """The command that trains the cell."""
+        cell = str(self.folder / "cell.json")
+        return [sys.executable, "-m", "vcbench.training", cell, "--threads", str(threads)]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell ended; `reason` is empty where it is ok."""
+
+    task: TrainingTask
+    status: Status
+    reason: str = ""
+
+
+class Engine(Protocol):
+    """What an engine plugin returns."""
+
+    def run(
+        self, tasks: Sequence[TrainingTask], *, on_tick: Callable[[Sequence[TrainingTask]], None]
+    ) -> Sequence[Outcome]:
+        """Run all tasks, whatever becomes of any, and tell how each ended, in the tasks' order.
+
+        `on_tick` is called now and then with the tasks that are running. On KeyboardInterrupt the
+        engine lets every running task save its state and raises it again.
+        """
+        ...

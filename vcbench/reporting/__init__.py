@@ -1,0 +1,40 @@
+"""Reports: tables, figures and the page, made from what a run stored and nothing else.
+
+`render` needs no torch and trains nothing: a run's folder that was copied from another machine
+renders as well as one that was just made.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vcbench.reporting.leaderboard import build
+from vcbench.reporting.machine import csv_text, json_text
+from vcbench.reporting.model import Leaderboard
+from vcbench.reporting.page import page
+from vcbench.reporting.run_files import read_run
+from vcbench.reporting.tables import latex, markdown, terminal_table
+
+__all__ = ["Leaderboard", "render", "terminal_table"]
+
+
+def render(run_dir: Path) -> Leaderboard:
+    """Write index.html and leaderboard.md, .csv, .json and .tex into `run_dir`.
+
+    Raises:
+        UsageError: `run_dir` is not a run's folder.
+        DataError: a stored file cannot be understood, or a sample lies outside the folder.
+    """
+    run = read_run(run_dir)
+    leaderboard = build(run)
+    # All texts first: a report is either new in all its files or left as it was.
+    texts = {
+        "leaderboard.md": markdown(leaderboard),
+        "leaderboard.csv": csv_text(leaderboard),
+        "leaderboard.json": json_text(leaderboard),
+        "leaderboard.tex": latex(leaderboard),
+        "index.html": page(run, leaderboard),
+    }
+    for name, text in texts.items():
+        (run_dir / name).write_text(text, encoding="utf-8")
+    return leaderboard

@@ -1,0 +1,96 @@
+"""Converting the evaluation speech of all units both ways, once each, a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vcbench import fingerprint
+from vcbench.conversion import ConversionTask, run_task
+from vcbench.errors import VcbenchError
+from vcbench.parallel import map_processes
+from vcbench.planning import Plan
+from vcbench.terminal import say
+from vcbench.units import Direction, Outputs, Unit
+
+if TYPE_CHECKING:
+    from vcbench.corpora import ProgressCallback
+
+# Editing any of these changes what a trained generator says.
+_SOURCES = ("vcbench.audio", "vcbench.conversion", "vcbench.normalization", "vcbench.world")
+
+
+def convert_units(
+    plan: Plan, units: Sequence[Unit], cache_dir: Path, jobs: int, progress: ProgressCallback | None
+) -> Outputs:
+    """Convert the evaluation speech of every unit both ways; what was converted is not again."""
+    version = fingerprint.of_sources(_SOURCES)[:16]
+    outputs: Outputs = {}
+    work: list[tuple[Unit, Direction, ConversionTask]] = []
+    for unit in units:
+        if unit.record.status != "ok":
+            continue
+        for direction in unit.directions:
+            spoken = plan.speech.evaluation[direction.source]
+            if unit.record.system == "source-copy":
+                wavs = {u.id: u.path for u in spoken}
+            else:
+                task = _task(plan, unit, direction, cache_dir, version)
+                wavs = dict(zip([u.id for u in spoken], task.outputs, strict=True))
+                work.append((unit, direction, task))
+            outputs[unit.record.cell, direction] = wavs
+    report = (lambda n: progress("converting speech", n, len(work))) if progress else None
+    done = map_processes(_converted, [task for *_, task in work], jobs=jobs, on_done=report)
+    for (unit, direction, _), (_, problem) in zip(work, done, strict=True):
+        if problem:
+            unit.record.fail("failed", f"conversion {direction}: {problem}")
+            say(f"FAILED {unit.record.cell}: {unit.record.reason}")
+            outputs.pop((unit.record.cell, direction))
+    written = sum(count for count, _ in done)
+    asked = sum(len(task.outputs) for *_, task in work)
+    say(f"conversion: {written} utterances converted, {asked - written} cached")
+    return outputs
+
+
+def _task(
+    plan: Plan, unit: Unit, direction: Direction, cache_dir: Path, version: str
+) -> ConversionTask:
+    resynthesis = unit.record.system == "resynthesis"
+    utterances = plan.speech.evaluation[direction.target if resynthesis else direction.source]
+    inputs = tuple(plan.features[u] for u in utterances)
+    statistics = None
+    if unit.planned:
+        folder = unit.planned.folder / "converted"
+    else:
+        folder = cache_dir / "baselines" / unit.record.system
+        if not resynthesis:
+            of_source, of_target = (
+                tuple(plan.features[u] for u in plan.speech.train[speaker])
+                for speaker in (direction.source, direction.target)
+            )
+            statistics = (of_source, of_target)
+            folder = folder / fingerprint.of_json([[p.name for p in s] for s in statistics])[:16]
+    names = [
+        f"{utterance.id}-{path.stem[:12]}.wav"
+        for utterance, path in zip(utterances, inputs, strict=True)
+    ]
+    return ConversionTask(
+        direction=str(direction),
+        inputs=inputs,
+        outputs=tuple(folder / version / direction.file_name / name for name in names),
+        parameters=plan.parameters,
+        checkpoint=unit.planned.folder / "checkpoint.pt" if unit.planned else None,
+        plugin_files=unit.planned.cell.plugin_files if unit.planned else (),
+        statistics_from=statistics,
+    )
+
+
+def _converted(task: ConversionTask) -> tuple[int, str]:
+    """(files written, what went wrong): one direction that fails must not end the run."""
+    try:
+        return run_task(task), ""
+    except VcbenchError as error:
+        return 0, str(error)
+    except Exception as error:  # a plugin's generator may raise anything
+        return 0, f"{type(error).__name__}: {error}"

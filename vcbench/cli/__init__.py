@@ -1,0 +1,54 @@
+"""The `vcbench` command: one file per subcommand, which parses, calls and prints.
+
+A subcommand's module has HELP, `configure(parser)` and `execute(args) -> exit code`, and imports
+whatever is slow inside `execute`, so that `--help` and completion stay instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import vcbench
+from vcbench.errors import VcbenchError
+
+COMMANDS = ("run", "plan", "list", "show", "data", "convert", "score", "report")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit code.
+
+    0 all is well; 1 a cell or a file failed; 2 the suite or the usage is wrong; 130 interrupted.
+    """
+    parser = argparse.ArgumentParser(
+        prog="vcbench",
+        description="A benchmark and evaluation harness for voice-conversion architectures.",
+        epilog="exit codes: 0 all is well, 1 a cell or a file failed, 2 the suite or the usage is "
+        "wrong, 130 interrupted. 'vcbench COMMAND --help' tells more.",
+    )
+    parser.add_argument("--version", action="version", version=f"vcbench {vcbench.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        module = importlib.import_module(f"vcbench.cli.{name}")
+        sub = commands.add_parser(name, help=module.HELP, description=module.HELP)
+        module.configure(sub)
+        sub.set_defaults(execute=module.execute)
+    args = parser.parse_args(arguments)
+    try:
+        return int(args.execute(args))
+    except VcbenchError as error:
+        print(f"vcbench {args.command}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(
+            f"vcbench {args.command}: interrupted; what was finished is kept, and the same "
+            "command continues from there",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:  # `vcbench list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,59 @@
+"""`vcbench convert CHECKPOINT IN.wav ... -o DIR`: convert any speech with a trained cell."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "convert wav files with a trained cell's checkpoint"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("checkpoint", type=Path, help="a cell's checkpoint.pt")
+    parser.add_argument("wavs", type=Path, nargs="+", metavar="IN.wav", help="speech to convert")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--direction", metavar="A>B", help="default: from the cell's first speaker to its second"
+    )
+    parser.add_argument(
+        "--resample", action="store_true", help="accept other sampling rates and stereo"
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Convert each file; one that cannot be is named, the others are converted, exit code 1."""
+    from vcbench import audio, world
+    from vcbench.conversion import trained_converter
+    from vcbench.errors import DataError, UsageError
+    from vcbench.plugins import Registry
+    from vcbench.terminal import say
+    from vcbench.training.checkpoint import Checkpoint
+
+    names = [wav.stem for wav in args.wavs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"several inputs are called {', '.join(twice)}: outputs would overwrite")
+    checkpoint = Checkpoint.load(args.checkpoint)
+    cell = checkpoint.cell
+    direction = args.direction or f"{cell.source}>{cell.target}"
+    registry = Registry(cell.plugin_files)
+    converter = trained_converter(checkpoint, registry, direction, device=args.device)
+    rate = converter.parameters.sample_rate
+    failed = 0
+    for wav in args.wavs:
+        try:
+            waveform = audio.read(wav, sample_rate=rate, resample=args.resample)
+            analysed = world.analyze(waveform, converter.parameters)
+            if not (analysed.f0_hz > 0).any():
+                raise DataError(f"{wav}: no voiced frame: not speech, or whispered")
+        except DataError as error:
+            failed += 1
+            say(f"vcbench convert: {error}")
+            continue
+        output = args.output / f"{wav.stem}.wav"
+        audio.write(output, converter(analysed), sample_rate=rate)
+        print(output)
+    say(f"{len(args.wavs) - failed} of {len(args.wavs)} files converted, {direction}")
+    return 1 if failed else 0

@@ -1,0 +1,46 @@
+"""`vcbench plan SUITE`: the cells, which are done and why the others are not; runs nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from vcbench.cli import suite_arguments
+
+HELP = "show the cells of a suite, which are done and why the others are not; runs nothing"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    suite_arguments.add(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Print the plan."""
+    plan = suite_arguments.plan_of(args)
+    if args.json:
+        cells = [
+            {"cell": p.cell.id, "key": p.key, "done": p.done, "reason": p.reason}
+            for p in plan.cells
+        ]
+        baselines = [cell.id for cell in plan.baselines]
+        features = {"total": len(plan.features), "missing": plan.missing_features}
+        print(json.dumps({"cells": cells, "baselines": baselines, "features": features}, indent=2))
+        return 0
+    from rich.table import Table
+
+    from vcbench.terminal import console
+
+    table = Table("cell", "done", "why")
+    for planned in plan.cells:
+        table.add_row(planned.cell.id, "yes" if planned.done else "no", planned.reason)
+    for cell in plan.baselines:
+        table.add_row(cell.id, "-", "a baseline: nothing to train")
+    screen = console()
+    screen.print(table)
+    screen.print(
+        f"{sum(p.done for p in plan.cells)} of {len(plan.cells)} cells done; "
+        f"{plan.missing_features} of {len(plan.features)} utterances to analyse"
+    )
+    return 0

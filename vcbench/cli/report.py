@@ -1,0 +1,26 @@
+"""`vcbench report RUN_DIR`: render a run's tables and page again from its stored results."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "render the tables and the page of a run again from its stored results"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("run", type=Path, help="a run's folder, such as reports/demo/latest")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Render, and print the table."""
+    from vcbench import reporting
+    from vcbench.reporting.tables import terminal_table
+    from vcbench.terminal import console
+
+    leaderboard = reporting.render(args.run)
+    screen = console()
+    screen.print(terminal_table(leaderboard, screen.width))
+    print(f"report: {(args.run / 'index.html').resolve()}")
+    return 0

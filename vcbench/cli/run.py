@@ -1,0 +1,56 @@
+"""`vcbench run SUITE`: train, convert, score and time every system of a suite, and report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from vcbench.cli import suite_arguments
+
+HELP = "train, convert, score and time every system of a suite, and write the comparison"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    suite_arguments.add(parser)
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="processes at a time (default: one per processor)"
+    )
+    parser.add_argument("--engine", default="local", help="what runs the cells (default: local)")
+    parser.add_argument("--reports", metavar="DIR", help="where reports go (VCBENCH_REPORTS_DIR)")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run the suite; 0 if all cells are ok, 1 if one failed."""
+    from vcbench import parallel, paths, runner
+    from vcbench.errors import UsageError
+    from vcbench.reporting.tables import terminal_table
+    from vcbench.terminal import console, progress_bars, say
+
+    jobs = parallel.default_jobs() if args.jobs is None else args.jobs
+    if jobs < 1:
+        raise UsageError(f"--jobs {jobs}: must be at least 1")
+    plan = suite_arguments.plan_of(args)
+    device = plan.cells[0].cell.device if plan.cells else "cpu"
+    engine = plan.suite.registry.get("engine", args.engine).factory(jobs=jobs, device=device)
+    done = sum(cell.done for cell in plan.cells)
+    say(
+        f"{plan.suite.name}: {len(plan.cells)} cells ({done} trained before), "
+        f"{len(plan.baselines)} baselines, {plan.missing_features} utterances to analyse"
+    )
+    with progress_bars() as progress:
+        result = runner.run(
+            plan,
+            cache_dir=paths.cache_dir(),
+            reports_dir=paths.reports_dir(args.reports),
+            jobs=jobs,
+            engine=engine,
+            command=["vcbench", *sys.argv[1:]],
+            progress=progress,
+        )
+    screen = console()
+    screen.print(terminal_table(result.leaderboard, screen.width))
+    print(f"report: {result.folder / 'index.html'}")
+    if result.failed:
+        say(f"{result.failed} cells failed; the report and cells.jsonl tell why")
+    return 1 if result.failed else 0

@@ -1,0 +1,67 @@
+"""Arguments that `run` and `plan` share: which suite, which of its cells, on what."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from vcbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from vcbench.planning import Plan
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments to a subcommand's parser."""
+    parser.add_argument("suite", help="a suite file, or the name of a shipped suite")
+    parser.add_argument(
+        "--budget", metavar="B", help="replace the keys of this budget of the suite"
+    )
+    parser.add_argument("--only", metavar="GLOB", help="only cells like 'paper-1d/SF1-*/0'")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="a.b=v", help="override a key of the suite"
+    )
+    parser.add_argument("--seeds", type=_seeds, metavar="0,1", help="these seeds instead")
+    parser.add_argument("--data", metavar="DIR", help="where corpora lie (VCBENCH_DATA_DIR)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--fresh", action="store_true", help="train again what is trained already")
+
+
+def plan_of(args: argparse.Namespace) -> Plan:
+    """The plan that the arguments describe."""
+    from vcbench import paths, planning, suite
+    from vcbench.terminal import progress_bars
+
+    loaded = suite.load(args.suite, budget=args.budget, sets=args.set, seeds=args.seeds)
+    device = _device(args.device)
+    with progress_bars() as progress:
+        return planning.make_plan(
+            loaded,
+            data_dir=paths.data_dir(args.data),
+            cache_dir=paths.cache_dir(),
+            device=device,
+            only=args.only,
+            fresh=args.fresh,
+            progress=progress,
+        )
+
+
+def _device(wanted: str) -> str:
+    if wanted == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if wanted == "cuda":
+        raise UsageError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
+    return "cpu"
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not a list of whole numbers such as 0,1,2"
+        ) from None

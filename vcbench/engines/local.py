@@ -1,0 +1,93 @@
+"""The engine for one machine: a fresh process for each cell, a few at a time.
+
+A process of its own keeps a cell that crashes, or that the kernel kills for memory, from taking
+any other with it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+
+from vcbench.engines import Engine, Outcome, TrainingTask
+from vcbench.parallel import threads_per_job
+from vcbench.plugins import register_engine
+
+POLL_S = 0.2
+GRACE_S = 30.0  # for a cell to finish its iteration and save
+
+
+@register_engine("local")
+def local(*, jobs: int, device: str) -> Engine:
+    """Processes on this machine, `jobs` at a time, the processors divided between them."""
+    del device  # the cell itself says where it computes
+    return LocalEngine(jobs)
+
+
+class LocalEngine:
+    """See `vcbench.engines.Engine`."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self.threads = threads_per_job(jobs)
+
+    def run(
+        self, tasks: Sequence[TrainingTask], *, on_tick: Callable[[Sequence[TrainingTask]], None]
+    ) -> Sequence[Outcome]:
+        waiting = list(tasks)
+        running: dict[TrainingTask, subprocess.Popen[bytes]] = {}
+        outcomes: dict[TrainingTask, Outcome] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.jobs:
+                    task = waiting.pop(0)
+                    running[task] = self._start(task)
+                for task, process in list(running.items()):
+                    if (code := process.poll()) is not None:
+                        outcomes[task] = _outcome(task, code)
+                        del running[task]
+                on_tick(list(running))
+                time.sleep(POLL_S)
+        except BaseException:
+            _stop(list(running.values()))
+            raise
+        return [outcomes[task] for task in tasks]
+
+    def _start(self, task: TrainingTask) -> subprocess.Popen[bytes]:
+        # A session of its own: Ctrl-C reaches the harness alone, which then stops cells in order.
+        with task.output.open("ab") as output:
+            return subprocess.Popen(
+                task.command(self.threads),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, "OMP_NUM_THREADS": str(self.threads)},
+                start_new_session=True,
+            )
+
+
+def _outcome(task: TrainingTask, code: int) -> Outcome:
+    if code == 0:
+        return Outcome(task, "ok")
+    if code == -signal.SIGKILL:
+        return Outcome(task, "oom", "killed by SIGKILL: probably the machine ran out of memory")
+    if code < 0:
+        return Outcome(task, "failed", f"killed by {signal.Signals(-code).name}")
+    text = task.output.read_text(encoding="utf-8", errors="replace").strip()
+    return Outcome(task, "failed", text.splitlines()[-1] if text else f"exit code {code}")
+
+
+def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Ask all to save and end; kill those that do not within the grace period."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + GRACE_S
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,152 @@
+"""The feature cache: every utterance is analysed once, whoever asks, however often.
+
+A feature file is named by the SHA-256 of the audio's bytes, the parameters, the source of the
+analysis and pyworld's version; change any of them and it is computed anew. Files are written to a
+temporary name and renamed, so a killed extraction leaves nothing half done. Loading needs NumPy
+alone: a machine that only trains needs none of the speech packages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vcbench import fingerprint
+from vcbench.errors import DataError
+from vcbench.parallel import map_processes
+from vcbench.world import FeatureParameters, WorldFeatures
+
+if TYPE_CHECKING:
+    from vcbench.corpora import ProgressCallback, Utterance
+
+_ARRAYS = ("f0_hz", "mcep", "coded_aperiodicity")
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Where the features of each utterance lie, and how many had to be computed."""
+
+    paths: dict[Utterance, Path]
+    extracted: int
+    cached: int
+
+
+class FeatureStore:
+    """Features of one set of parameters, below `cache_dir`/features."""
+
+    def __init__(self, cache_dir: Path, parameters: FeatureParameters) -> None:
+        self.folder = cache_dir / "features"
+        self.parameters = parameters
+        self._version = fingerprint.of_json(
+            {
+                "parameters": parameters.to_json(),
+                "source": fingerprint.of_sources(["vcbench.world", "vcbench.audio"]),
+                "pyworld": _pyworld_version(),
+            }
+        )
+
+    def path(self, audio: Path) -> Path:
+        """Where the features of this audio file are or will be; raises `DataError` if unreadable.
+
+        The path depends on what the file holds, not on its name.
+        """
+        try:
+            digest = hashlib.sha256(audio.read_bytes())
+        except OSError as error:
+            raise DataError(f"{audio}: cannot be read ({error.strerror})") from None
+        digest.update(self._version.encode())
+        key = digest.hexdigest()
+        return self.folder / key[:2] / f"{key}.npz"
+
+    def extract(
+        self,
+        utterances: Sequence[Utterance],
+        *,
+        jobs: int,
+        progress: ProgressCallback | None = None,
+    ) -> Extraction:
+        """Make sure that the features of all `utterances` exist, `jobs` at a time.
+
+        Raises one `DataError` that lists every utterance that cannot be used; the features of all
+        others are kept.
+        """
+        problems: list[str] = []
+        paths: dict[Utterance, Path] = {}
+        for utterance in utterances:
+            try:
+                paths[utterance] = self.path(utterance.path)
+            except DataError as error:
+                problems.append(str(error))
+        missing = {path: u for u, path in paths.items() if not path.exists()}
+        work = [(u.path, path, self.parameters) for path, u in missing.items()]
+        report = (lambda n: progress("extracting features", n, len(work))) if progress else None
+        problems += [p for p in map_processes(_extract_one, work, jobs=jobs, on_done=report) if p]
+        if problems:
+            listing = "\n  ".join(sorted(problems))
+            raise DataError(
+                f"{len(problems)} of {len(utterances)} audio files cannot be used "
+                f"(repair or remove them; all others are kept):\n  {listing}"
+            )
+        return Extraction(paths, extracted=len(work), cached=len(utterances) - len(work))
+
+
+def load(path: Path) -> WorldFeatures:
+    """Read a feature file; raises `DataError`, saying what to do, if it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return WorldFeatures(*(arrays[name].astype(np.float64) for name in _ARRAYS))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path}: damaged feature file ({error}); delete it, it will be computed again"
+        ) from None
+
+
+def save(path: Path, features: WorldFeatures) -> None:
+    """Write a feature file atomically: float32, but F0 in float64 as WORLD needs it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        np.savez(
+            file,
+            f0_hz=features.f0_hz,
+            mcep=features.mcep.astype(np.float32),
+            coded_aperiodicity=features.coded_aperiodicity.astype(np.float32),
+        )
+    temporary.replace(path)
+
+
+def _extract_one(work: tuple[Path, Path, FeatureParameters]) -> str:
+    """Analyse one file; returns what is wrong with it, or an empty string."""
+    from vcbench import audio, world
+
+    source, destination, parameters = work
+    try:
+        waveform = audio.read(source, sample_rate=parameters.sample_rate)
+    except DataError as error:
+        return str(error)
+    features = world.analyze(waveform, parameters)
+    if not np.any(features.f0_hz > 0):
+        return (
+            f"{source}: no voiced frame between {parameters.f0_floor_hz:g} and "
+            f"{parameters.f0_ceil_hz:g} Hz: not speech, or whispered; F0 cannot be converted"
+        )
+    save(destination, features)
+    return ""
+
+
+def _pyworld_version() -> str:
+    """Version of pyworld or of its prebuilt twin; `absent` where only cached features are used."""
+    for name in ("pyworld", "pyworld-prebuilt"):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return "absent"

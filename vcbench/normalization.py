@@ -1,0 +1,106 @@
+"""Statistics of one speaker and the transforms built on them. NumPy only: training uses it.
+
+A `SpeakerStatistics` always travels with its speaker, and the functions take `source=` and
+`target=` by name: denormalising with the wrong speaker's statistics is the mistake that public
+implementations made (GANtastic3/MaskCycleGAN-VC, pull request 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcbench.errors import DataError
+
+Array = NDArray[np.float64]
+
+
+# A mel-cepstral coefficient that never moves would be divided by zero.
+MINIMUM_STD = 1e-8
+
+
+class HasSpeech(Protocol):
+    """What statistics are computed from: see `vcbench.world.WorldFeatures`."""
+
+    @property
+    def f0_hz(self) -> Array: ...
+
+    @property
+    def mcep(self) -> Array: ...
+
+
+@dataclass(frozen=True)
+class SpeakerStatistics:
+    """Mean and standard deviation of a speaker's training features.
+
+    `mcep_mean`, `mcep_std`: shape (n_mcep,). `log_f0_mean`, `log_f0_std`: natural log of Hz, over
+    voiced frames only. Standard deviations are population ones (ddof 0), over all frames pooled.
+    """
+
+    mcep_mean: Array
+    mcep_std: Array
+    log_f0_mean: float
+    log_f0_std: float
+
+    @classmethod
+    def from_features(cls, features: Sequence[HasSpeech]) -> SpeakerStatistics:
+        """Pool the frames of all utterances; raises `DataError` if none of them is voiced."""
+        mcep = np.concatenate([f.mcep for f in features]).astype(np.float64)
+        f0_hz = np.concatenate([f.f0_hz for f in features])
+        log_f0 = np.log(f0_hz[f0_hz > 0])
+        if log_f0.size == 0:
+            raise DataError(
+                f"no voiced frame in {len(features)} utterances: log-F0 statistics are undefined"
+            )
+        return cls(
+            mcep_mean=mcep.mean(axis=0),
+            mcep_std=np.maximum(mcep.std(axis=0), MINIMUM_STD),
+            log_f0_mean=float(log_f0.mean()),
+            log_f0_std=float(log_f0.std()),
+        )
+
+    def normalize(self, mcep: Array) -> Array:
+        """This speaker's mel-cepstra (frames, n_mcep) to zero mean and unit variance."""
+        return (mcep - self.mcep_mean) / self.mcep_std
+
+    def denormalize(self, normalized: Array) -> Array:
+        """The inverse of `normalize`: gives mel-cepstra of this speaker."""
+        return normalized * self.mcep_std + self.mcep_mean
+
+    def to_json(self) -> dict[str, list[float] | float]:
+        """Plain lists and floats, for a checkpoint; `from_json` reads them back."""
+        return {
+            "mcep_mean": [float(v) for v in self.mcep_mean],
+            "mcep_std": [float(v) for v in self.mcep_std],
+            "log_f0_mean": self.log_f0_mean,
+            "log_f0_std": self.log_f0_std,
+        }
+
+    @classmethod
+    def from_json(cls, stored: dict[str, list[float] | float]) -> SpeakerStatistics:
+        """Read what `to_json` wrote."""
+        return cls(
+            mcep_mean=np.asarray(stored["mcep_mean"], dtype=np.float64),
+            mcep_std=np.asarray(stored["mcep_std"], dtype=np.float64),
+            log_f0_mean=float(stored["log_f0_mean"]),  # type: ignore[arg-type]
+            log_f0_std=float(stored["log_f0_std"]),  # type: ignore[arg-type]
+        )
+
+
+def convert_f0(f0_hz: Array, *, source: SpeakerStatistics, target: SpeakerStatistics) -> Array:
+    """Log-Gaussian normalised transform of F0 (frames,); unvoiced frames (0 Hz) stay unvoiced.
+
+    Liu et al., "High quality voice conversion through phoneme-based linear mapping functions with
+    STRAIGHT for Mandarin", 2007, as used by CycleGAN-VC (arXiv:1711.11293, section 4.1). A source
+    whose log F0 never varies is only shifted to the target's mean.
+    """
+    converted = np.zeros_like(f0_hz, dtype=np.float64)
+    voiced = f0_hz > 0
+    ratio = target.log_f0_std / source.log_f0_std if source.log_f0_std > 0 else 1.0
+    centred = np.log(f0_hz[voiced]) - source.log_f0_mean
+    converted[voiced] = np.exp(centred * ratio + target.log_f0_mean)
+    return converted

@@ -1,0 +1,195 @@
+"""From a suite to what must be done: the corpus' utterances, the cells, and which are done.
+
+Nothing is computed here: feature files and cells are named by the content that decides them, so
+reading the audio's bytes is enough to know what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vcbench import fingerprint
+from vcbench.errors import DataError
+from vcbench.features import FeatureStore
+from vcbench.suite import select
+from vcbench.training.cell import Cell, ComponentSpec, Recipe
+from vcbench.world import FeatureParameters
+
+if TYPE_CHECKING:
+    from vcbench.corpora import Corpus, ProgressCallback, Utterance
+    from vcbench.suite import Cell as SuiteCell
+    from vcbench.suite import Suite
+
+
+@dataclass(frozen=True)
+class Speech:
+    """The corpus as one suite uses it, each speaker's utterances in the order of their ids.
+
+    train: without the held-out ones, which are in validation. evaluation: the sentences to score;
+    for every pair both speakers say all of them.
+    """
+
+    train: Mapping[str, tuple[Utterance, ...]]
+    validation: Mapping[str, tuple[Utterance, ...]]
+    evaluation: Mapping[str, tuple[Utterance, ...]]
+
+    def all(self) -> list[Utterance]:
+        """Every utterance that is used, once."""
+        parts = (self.train, self.validation, self.evaluation)
+        return sorted({u for part in parts for utterances in part.values() for u in utterances})
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell, its content key, the folder of its results, and whether they are there.
+
+    reason: why it is not done, or where it was found.
+    """
+
+    cell: Cell
+    key: str
+    folder: Path
+    done: bool
+    reason: str
+    fresh: bool = False
+
+    def status(self) -> dict[str, Any]:
+        """What training left in `status.json`."""
+        return dict(json.loads((self.folder / "status.json").read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a run of `suite` will do."""
+
+    suite: Suite
+    speech: Speech
+    parameters: FeatureParameters
+    features: Mapping[Utterance, Path]
+    cells: Sequence[PlannedCell]
+    baselines: Sequence[SuiteCell]
+    data_fingerprint: str
+
+    @property
+    def missing_features(self) -> int:
+        """Utterances that have yet to be analysed."""
+        return sum(not path.exists() for path in self.features.values())
+
+
+def make_plan(
+    suite: Suite,
+    *,
+    data_dir: Path,
+    cache_dir: Path,
+    device: str,
+    only: str | None = None,
+    fresh: bool = False,
+    progress: ProgressCallback | None = None,
+) -> Plan:
+    """Look at corpus and cache; raises `DataError` for what is missing, `UsageError` for `only`."""
+    plugin = suite.registry.get("corpus", suite.corpus.name)
+    corpus: Corpus = plugin.factory(data_dir=data_dir, **suite.corpus.options)
+    corpus.prepare(progress)
+    speech = _speech(suite, corpus)
+    parameters = _parameters(suite)
+    store = FeatureStore(cache_dir, parameters)
+    paths = {u: store.path(u.path) for u in speech.all()}
+    chosen: Sequence[SuiteCell] = (*suite.cells(), *suite.baseline_cells())
+    if only:
+        chosen = select(chosen, only)
+    cells = [
+        _planned(_cell(suite, c, speech, paths, parameters, device), suite, cache_dir, fresh)
+        for c in chosen
+        if c.seed is not None
+    ]
+    baselines = [c for c in chosen if c.seed is None]
+    return Plan(suite, speech, parameters, paths, cells, baselines, _data_fingerprint(paths))
+
+
+def _speech(suite: Suite, corpus: Corpus) -> Speech:
+    held_out = {s.training.validation_utterances for s in suite.systems.values()}
+    reserve = max(held_out, default=0)
+    train, validation, evaluation = {}, {}, {}
+    speakers = sorted({name for pair in suite.pairs for name in (pair.source, pair.target)})
+    for speaker in speakers:
+        utterances = corpus.utterances(speaker, "train")
+        if len(utterances) <= reserve:
+            raise DataError(
+                f"speaker {speaker} has {len(utterances)} training utterances, of which "
+                f"validation_utterances ({reserve}) are held out: none is left to train on"
+            )
+        train[speaker] = utterances[: len(utterances) - reserve]
+        validation[speaker] = utterances[len(utterances) - reserve :]
+        evaluation[speaker] = corpus.utterances(speaker, "eval")
+    shared = set.intersection(*({u.id for u in evaluation[s]} for s in speakers))
+    if not shared:
+        raise DataError(
+            f"corpus '{suite.corpus.name}': no evaluation sentence is spoken by all of "
+            f"{', '.join(speakers)}; scoring compares the same sentence by two speakers"
+        )
+    chosen = sorted(shared)[: suite.eval_utterances]
+    evaluation = {s: tuple(u for u in evaluation[s] if u.id in set(chosen)) for s in speakers}
+    return Speech(train, validation, evaluation)
+
+
+def _parameters(suite: Suite) -> FeatureParameters:
+    described = suite.features.model_dump()
+    described.pop("kind")
+    return FeatureParameters(**described)
+
+
+def _cell(
+    suite: Suite,
+    chosen: SuiteCell,
+    speech: Speech,
+    paths: Mapping[Utterance, Path],
+    parameters: FeatureParameters,
+    device: str,
+) -> Cell:
+    assert chosen.seed is not None  # baselines have none, and train nothing
+    system = suite.systems[chosen.system]
+    speakers = (chosen.pair.source, chosen.pair.target)
+
+    def files(part: Mapping[str, tuple[Utterance, ...]]) -> dict[str, tuple[str, ...]]:
+        return {s: tuple(str(paths[u]) for u in part[s]) for s in speakers}
+
+    return Cell(
+        system=chosen.system,
+        source=chosen.pair.source,
+        target=chosen.pair.target,
+        seed=chosen.seed,
+        generator=ComponentSpec(system.generator.name, dict(system.generator.options)),
+        discriminator=ComponentSpec(system.discriminator.name, dict(system.discriminator.options)),
+        objective=ComponentSpec(system.objective.name, dict(system.objective.options)),
+        recipe=Recipe(**system.training.model_dump()),
+        scale=suite.scale,
+        features=parameters.to_json(),
+        train_features=files(speech.train),
+        validation_features=files(speech.validation),
+        plugin_files=tuple(str(path) for path in suite.registry.files),
+        device=device,
+    )
+
+
+def _planned(cell: Cell, suite: Suite, cache_dir: Path, fresh: bool) -> PlannedCell:
+    key = cell.key(suite.registry)
+    folder = cache_dir / "cells" / key
+    done = (folder / "status.json").exists() and (folder / "checkpoint.pt").exists()
+    if fresh:
+        reason = "--fresh: trained again from the start"
+    elif done:
+        reason = "trained before"
+    elif (folder / "checkpoint.pt").exists():
+        reason = "begun before: continues from its checkpoint"
+    else:
+        reason = "no result for this configuration, data and code yet"
+    return PlannedCell(cell, key, folder, done and not fresh, reason, fresh)
+
+
+def _data_fingerprint(paths: Mapping[Utterance, Path]) -> str:
+    """Of all speech in use and how it is analysed: feature files are named by both."""
+    return fingerprint.of_json(sorted([u.speaker, u.id, p.name] for u, p in paths.items()))

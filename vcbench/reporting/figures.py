@@ -1,0 +1,224 @@
+"""Figures as SVG: loss curves, and scores per direction as dots with their intervals.
+
+Each panel is a small SVG of its own, so that the page can lay panels out for a phone as for a wide
+screen. Its colours are the page's: CSS variables `--series-0` to `--series-5`, `--rule`, `--muted`
+and the text's colour, which differ between light and dark. matplotlib is used through its objects,
+without pyplot, and the same data give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from vcbench.reporting import format as fmt
+from vcbench.statistics import Estimate
+
+# Okabe & Ito, "Color Universal Design", 2008, without yellow, which is lost on white. Beyond six
+# systems the colours come again with another dash.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (1.5, 1.5), (6, 2, 1.5, 2))
+INK, RULE, MUTED = "#222222", "#c8c8c8", "#707070"
+
+MAX_POINTS = 160
+_FIRST_PANELS = ("discriminator", "generator_adversarial", "cycle", "identity", "validation")
+_NOT_LOSSES = ("learning_rate", "iterations_per_second", "seconds", "peak_memory")
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "vcbench",
+    "font.family": "sans-serif",
+    "font.size": 8,
+    "text.parse_math": False,  # a name may hold dollar signs
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "path.simplify": True,
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a system's lines look: an index for the page's theme, a colour, a dash pattern."""
+
+    index: int
+    colour: str
+    dashes: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure: its title, SVG text to put into a page, and what a reader should know."""
+
+    title: str
+    svg: str
+    note: str = ""
+
+
+def styles(systems: Sequence[str]) -> dict[str, Style]:
+    """The look of each system, by its place in `systems`."""
+    n = len(COLOURS)
+    return {
+        system: Style(i % n, COLOURS[i % n], DASHES[(i // n) % len(DASHES)])
+        for i, system in enumerate(systems)
+    }
+
+
+def loss_panels(training: pd.DataFrame, look: Mapping[str, Style]) -> list[Panel]:
+    """One panel per loss: a thin line for each cell, a strong one for their mean.
+
+    `training` has the columns system, pair, seed, iteration, name, value. A series longer than
+    `MAX_POINTS` is averaged in equal blocks, which the panel's note says; nothing else is smoothed.
+    """
+    names = [n for n in training["name"].unique() if not str(n).startswith(_NOT_LOSSES)]
+    ordered = sorted(
+        names, key=lambda n: (_FIRST_PANELS.index(n) if n in _FIRST_PANELS else 99, str(n))
+    )
+    panels = []
+    for position, name in enumerate(ordered):
+        frame = training[(training["name"] == name) & np.isfinite(training["value"])]
+        if frame.empty:
+            continue
+        with matplotlib.rc_context(_STYLE):
+            figure = Figure(figsize=(3.7, 2.2), layout="constrained")
+            axes = figure.add_subplot()
+            block = _draw_losses(axes, frame, look)
+            axes.set_xlabel("iteration")
+            panels.append(
+                Panel(
+                    title=str(name).replace("_", " "),
+                    svg=_inline(figure, prefix=f"loss-{position}"),
+                    note=f"each point is the mean of {block} logged values" if block > 1 else "",
+                )
+            )
+    return panels
+
+
+def direction_panel(
+    direction: str,
+    scores: Mapping[str, Estimate],
+    look: Mapping[str, Style],
+    *,
+    axis_label: str,
+    limits: tuple[float, float],
+    prefix: str,
+) -> Panel:
+    """Means of one direction as dots with intervals, one labelled line per system.
+
+    Systems without a look of their own (the baselines) are drawn hollow and grey. `limits` is the
+    range of the horizontal axis, shared by the panels that are to be compared; `prefix` keeps the
+    ids of several figures in one page apart.
+    """
+    systems = list(scores)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(3.7, 0.55 + 0.2 * len(systems)), layout="constrained")
+        axes = figure.add_subplot()
+        for y, system in enumerate(systems):
+            estimate, style = scores[system], look.get(system)
+            colour = style.colour if style else MUTED
+            if estimate.has_interval:
+                axes.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=1.4)
+            axes.plot(
+                [estimate.mean],
+                [y],
+                marker="o" if style else "D",
+                markersize=4.5 if style else 3.5,
+                markerfacecolor=colour if style else "none",
+                markeredgecolor=colour,
+                linestyle="none",
+            )
+        axes.set_yticks(range(len(systems)), [fmt.shortened(name, 20) for name in systems])
+        axes.set_ylim(len(systems) - 0.4, -0.6)
+        axes.set_xlim(*limits)
+        axes.set_xlabel(axis_label)
+        axes.grid(axis="x", color=RULE, linewidth=0.4)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        return Panel(title=direction, svg=_inline(figure, prefix=prefix))
+
+
+def shared_limits(estimates: Sequence[Estimate]) -> tuple[float, float] | None:
+    """A range that holds every mean and interval with a little room, or None if there is none."""
+    values = np.array([[e.mean, e.low, e.high] for e in estimates], dtype=np.float64)
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return None
+    low, high = float(finite.min()), float(finite.max())
+    room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - room, high + room
+
+
+def _draw_losses(axes: Axes, frame: pd.DataFrame, look: Mapping[str, Style]) -> int:
+    """Draws every cell's curve and the systems' means; returns the largest block averaged over."""
+    block = 1
+    lowest, highest = np.inf, -np.inf
+    for system, of_system in frame.groupby("system", sort=False):
+        style = look.get(str(system))
+        if style is None:
+            continue
+        curves = []
+        for _, cell in of_system.groupby(["pair", "seed"], sort=True):
+            x, y, size = _in_blocks(cell.sort_values("iteration"))
+            block = max(block, size)
+            curves.append(pd.Series(y, index=x))
+            lowest, highest = min(lowest, y.min()), max(highest, y.max())
+        for curve in curves if len(curves) > 1 else []:
+            axes.plot(curve.index, curve, color=style.colour, linewidth=0.5, alpha=0.35)
+        # Only where every cell has a value: a cell that stopped early must not bend the mean.
+        mean = pd.concat(curves, axis=1, join="inner").mean(axis=1)
+        axes.plot(
+            mean.index,
+            mean,
+            color=style.colour,
+            linewidth=1.3,
+            dashes=style.dashes or (None, None),
+        )
+    if lowest > 0 and highest > 30 * lowest:
+        axes.set_yscale("log")
+    axes.grid(axis="y", color=RULE, linewidth=0.4)
+    axes.margins(x=0.02)
+    return block
+
+
+def _in_blocks(cell: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Iterations and values of one cell, averaged in blocks to at most `MAX_POINTS` points."""
+    x = cell["iteration"].to_numpy(dtype=np.float64)
+    y = cell["value"].to_numpy(dtype=np.float64)
+    size = -(-len(x) // MAX_POINTS)
+    starts = np.arange(0, len(x), size)
+    counts = np.diff([*starts, len(x)])
+    ends = starts + counts - 1
+    return x[ends], np.add.reduceat(y, starts) / counts, size
+
+
+def _inline(figure: Figure, *, prefix: str) -> str:
+    """The figure as an SVG element of no fixed size, with the page's colours and ids of its own."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    head, _, body = svg[svg.index("<svg") :].partition(">")
+    view = re.search(r'viewBox="[^"]+"', head)
+    body = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', body)
+    body = re.sub(r'(xlink:href="#|url\(#)', rf"\1{prefix}-", body)
+    for i, colour in enumerate(COLOURS):
+        body = body.replace(colour, f"var(--series-{i})")
+    body = body.replace(INK, "currentColor").replace(RULE, "var(--rule)")
+    body = body.replace(MUTED, "var(--muted)")
+    namespaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return f'<svg {namespaces} {view.group(0) if view else ""} aria-hidden="true">{body}'

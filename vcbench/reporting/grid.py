@@ -1,0 +1,129 @@
+"""The leaderboard as rows of plain text, with the notes that explain it.
+
+Markdown, LaTeX, the terminal and the page all take their wording from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vcbench.reporting import format as fmt
+from vcbench.reporting.answer import INTERVALS, decimals_of, gap
+from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Row
+
+NOT_BETTER = "†"
+UNHEALTHY = "‡"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table as plain text: the one source of the Markdown and the LaTeX form."""
+
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    text_columns: frozenset[int]
+
+
+def leaderboard_grid(leaderboard: Leaderboard) -> Grid:
+    """The leaderboard's cells as text, with marks on the names."""
+    board = leaderboard
+    decimals = {c.key: decimals_of(board, c) for c in board.columns}
+    headers = ["rank", "system", *(header(c) for c in board.columns)]
+    headers += ["training (it/s) ↑", "conversion RTF ↓", "parameters", "MACs", "cells"]
+    rows = [
+        (
+            fmt.MISSING if row.rank is None else str(row.rank),
+            " ".join([fmt.one_line(row.system), *marks(row)]),
+            *(fmt.with_interval(row.scores[c.key], decimals[c.key]) for c in board.columns),
+            fmt.measurement(row.iterations_per_second),
+            fmt.measurement(row.real_time_factor),
+            fmt.quantity(row.parameters),
+            fmt.quantity(row.macs),
+            f"{row.cells_ok}/{len(row.cells)}",
+        )
+        for row in board.rows
+    ]
+    return Grid(tuple(headers), tuple(rows), frozenset({1}))
+
+
+def direction_grid(leaderboard: Leaderboard, column: Column) -> Grid:
+    """Means of one metric: a row per system, a column per direction."""
+    decimals = decimals_of(leaderboard, column)
+    means = leaderboard.per_direction[column.key]
+    headers = ("system", *(fmt.direction_label(d) for d in leaderboard.directions))
+    rows = [
+        (
+            fmt.one_line(row.system),
+            *(
+                fmt.with_interval(means[row.system][direction], decimals)
+                for direction in leaderboard.directions
+            ),
+        )
+        for row in leaderboard.rows
+    ]
+    return Grid(headers, tuple(rows), frozenset({0}))
+
+
+def header(column: Column) -> str:
+    """`MCD ↓ (dB, vcbench-1)`: what is measured, which way is good, the unit, the protocol."""
+    inside = ", ".join(t for t in (fmt.one_line(column.unit), fmt.one_line(column.protocol)) if t)
+    return f"{fmt.metric_label(column.metric)} {fmt.ARROWS.get(column.better, '')} ({inside})"
+
+
+def marks(row: Row) -> list[str]:
+    """The signs after a system's name."""
+    signs = [NOT_BETTER] if row.beats_reference is False else []
+    return [*signs, UNHEALTHY] if row.health else signs
+
+
+def notes(leaderboard: Leaderboard) -> list[str]:
+    """What the table means: protocols, arrows, intervals, marks, and why a row has no rank."""
+    board = leaderboard
+    found = [
+        f"Protocol {fmt.one_line(name)}: {fmt.one_line(text) or 'its text was not stored'}"
+        for name, text in board.protocols.items()
+    ]
+    found.append("↓ lower is better, ↑ higher is better. " + INTERVALS)
+    found.append(
+        "n/N after a score: scored of expected utterances, where some are missing. RTF: seconds "
+        "of work per second of speech. Parameters and MACs: of one generator, MACs over 128 frames."
+    )
+    found += [reference_note(board), *(t for t in [rank_note(board)] if t)]
+    flags = [flag for row in board.rows for flag in row.health]
+    if flags:
+        found.append(f"{UNHEALTHY} noticed in training: {fmt.one_line('; '.join(flags))}.")
+    return found
+
+
+def rank_note(leaderboard: Leaderboard) -> str:
+    """Why some trained systems have no rank, or nothing."""
+    unranked = [row for row in leaderboard.trained if row.rank is None]
+    if not unranked:
+        return ""
+    reasons = "; ".join(f"{row.system}: {row.unranked}" for row in unranked)
+    return f"Not ranked, because incomplete: {fmt.one_line(reasons)}."
+
+
+def reference_note(leaderboard: Leaderboard) -> str:
+    """Which systems do not beat `mean-variance`, each with its difference."""
+    column = leaderboard.ranked_by
+    compared = [r for r in leaderboard.trained if r.versus_reference is not None]
+    if column is None or not compared:
+        return f"Nothing could be compared with the untrained {REFERENCE}: it has no scores here."
+    label = fmt.metric_label(column.metric)
+    marked = [row for row in compared if not row.beats_reference]
+    if not marked:
+        return f"Every trained system beats the untrained {REFERENCE} on {label}."
+    differences = "; ".join(f"{r.system} {reference_gap(leaderboard, r)}" for r in marked)
+    return (
+        f"{NOT_BETTER} does not beat the untrained {REFERENCE} on {label} (paired difference, not "
+        f"corrected for many comparisons): {fmt.one_line(differences)}."
+    )
+
+
+def reference_gap(leaderboard: Leaderboard, row: Row) -> str:
+    """A system's paired difference to `mean-variance` with unit and interval, or nothing."""
+    column = leaderboard.ranked_by
+    if column is None or row.versus_reference is None:
+        return ""
+    return gap(row.versus_reference, column, decimals_of(leaderboard, column))

@@ -1,0 +1,244 @@
+"""The leaderboard: one row per system, computed from what the run stored.
+
+Who is ranked: trained systems of which every cell is ok and every expected utterance has a value
+in the suite's first metric. A mean over fewer utterances than the others' is another quantity, so
+such a row is shown with its reason and gets no rank.
+
+Who is marked: a trained system *beats* the untrained `mean-variance` conversion when the whole
+95 % interval of the paired difference in the first metric lies on the better side of zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from vcbench.reporting import format as fmt
+from vcbench.reporting.crops import check_crops
+from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Measured, Row, Speed
+from vcbench.reporting.run_files import Cell, RunFiles
+from vcbench.statistics import Estimate, mean_with_interval, paired_difference
+
+_SAID = {"timeout": "timed out", "oom": "ran out of memory", "skipped": "not run"}
+
+
+def build(run: RunFiles) -> Leaderboard:
+    """Compute the leaderboard of a stored run."""
+    columns = _columns(run)
+    sentences = _sentences(run.results)
+    cells: dict[str, list[Cell]] = {}
+    for cell in run.cells:
+        cells.setdefault(cell.system, []).append(cell)
+    order = _suite_order(run, cells)
+    speeds = _speeds(run.throughput, order)
+    frames = {column.key: _of(run.results, column) for column in columns}
+    rows = [
+        Row(
+            system=system,
+            kind=cells[system][0].kind,
+            cells=tuple(cells[system]),
+            scores={
+                key: _estimate(
+                    frame[frame["system"] == system], _expected(run, cells[system], sentences)
+                )
+                for key, frame in frames.items()
+            },
+            speed=next((s for s in speeds if s.system == system), None),
+        )
+        for system in order
+    ]
+    directions = tuple(sorted(sentences, key=lambda d: _pair_order(run, d)))
+    return Leaderboard(
+        suite=run.suite_name,
+        question=str(run.manifest.get("question") or ""),
+        folder=run.folder,
+        manifest=run.manifest,
+        columns=columns,
+        rows=_ranked(rows, columns, frames),
+        directions=directions,
+        per_direction={
+            key: {
+                row.system: {
+                    direction: _estimate(
+                        frame[(frame["system"] == row.system) & (frame["direction"] == direction)],
+                        len(sentences[direction]) * _n_cells(run.results, direction, row.cells),
+                    )
+                    for direction in directions
+                }
+                for row in rows
+            }
+            for key, frame in frames.items()
+        },
+        speeds=speeds,
+        crops=check_crops(run.cells),
+        n_sentences=len(set().union(*sentences.values())),
+    )
+
+
+def paired_scores(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per (pair, direction, utterance), one column per system; seeds are averaged.
+
+    `frame` holds the scores of one metric. A trained system has a score per seed and a baseline
+    has one; the average over seeds is what both can be compared by.
+    """
+    return frame.pivot_table(
+        index=["pair", "direction", "utterance"], columns="system", values="value", aggfunc="mean"
+    )
+
+
+def difference(paired: pd.DataFrame, a: str, b: str) -> Estimate | None:
+    """Score of `a` minus score of `b`, or None where they share no scored utterance."""
+    if a not in paired or b not in paired:
+        return None
+    sentences = paired.index.get_level_values("utterance").to_numpy()
+    estimate = paired_difference(paired[a].to_numpy(), paired[b].to_numpy(), sentences)
+    return estimate if estimate.n else None
+
+
+def _ranked(
+    rows: list[Row], columns: tuple[Column, ...], frames: Mapping[str, pd.DataFrame]
+) -> tuple[Row, ...]:
+    """Rows in the order of the leaderboard, with ranks, reasons and differences filled in."""
+    trained = [row for row in rows if row.trained]
+    baselines = [row for row in rows if not row.trained]
+    if not columns:
+        blank = "nothing was scored"
+        return (*(replace(r, unranked=_incomplete(r) or blank) for r in trained), *baselines)
+    first = columns[0]
+    sign = 1 if first.lower_is_better else -1
+    reasons = {row.system: _incomplete(row, first) for row in trained}
+    complete = sorted(
+        (row for row in trained if not reasons[row.system]),
+        key=lambda row: (sign * row.scores[first.key].mean, row.system),
+    )
+    paired = paired_scores(frames[first.key])
+    leader = complete[0].system if complete else ""
+    ordered = [replace(row, rank=i) for i, row in enumerate(complete, start=1)]
+    ordered += [replace(r, unranked=reasons[r.system]) for r in trained if reasons[r.system]]
+    done = []
+    for row in ordered:
+        to_reference = difference(paired, row.system, REFERENCE)
+        beats = None if to_reference is None else first.is_better(to_reference)
+        to_leader = difference(paired, row.system, leader) if row.rank and row.rank > 1 else None
+        done.append(
+            replace(
+                row,
+                versus_reference=to_reference,
+                beats_reference=beats,
+                versus_leader=to_leader,
+            )
+        )
+    return (*done, *baselines)
+
+
+def _incomplete(row: Row, column: Column | None = None) -> str:
+    """Why a system cannot be ranked, or an empty string."""
+    counts = Counter(cell.status for cell in row.cells if not cell.ok)
+    if counts:
+        listed = fmt.listing(f"{n} {_SAID.get(status, status)}" for status, n in counts.items())
+        return f"of {fmt.count_of(len(row.cells), 'cell')}, {listed}"
+    if column is not None:
+        estimate = row.scores[column.key]
+        if estimate.n < estimate.expected or not estimate.n:
+            missing = estimate.expected - estimate.n
+            label = fmt.metric_label(column.metric)
+            return f"{label} undefined for {missing} of {estimate.expected} utterances"
+    return ""
+
+
+def _columns(run: RunFiles) -> tuple[Column, ...]:
+    """Scored metrics in the suite's order; one that was scored under two protocols gives two."""
+    described: Mapping[str, Any] = run.manifest.get("metrics") or {}
+    asked = [m["name"] if isinstance(m, Mapping) else m for m in run.suite.get("metrics") or []]
+    found = run.results.drop_duplicates(["metric", "protocol"])
+    protocols: dict[str, list[tuple[str, str]]] = {}
+    for metric, protocol, unit in zip(
+        found["metric"], found["protocol"], found["unit"], strict=True
+    ):
+        protocols.setdefault(metric, []).append((protocol, unit))
+    columns = []
+    for metric in dict.fromkeys([*asked, *described, *protocols]):
+        for protocol, unit in protocols.get(metric, []):
+            about = described.get(metric) or {}
+            columns.append(
+                Column(
+                    key=metric if len(protocols[metric]) == 1 else f"{metric}@{protocol}",
+                    metric=metric,
+                    protocol=protocol,
+                    unit=str(about.get("unit") or unit),
+                    better=str(about.get("better") or "lower"),
+                    summary=str(about.get("summary") or ""),
+                    paper=str(about.get("paper") or ""),
+                )
+            )
+    return tuple(columns)
+
+
+def _of(results: pd.DataFrame, column: Column) -> pd.DataFrame:
+    return results[(results["metric"] == column.metric) & (results["protocol"] == column.protocol)]
+
+
+def _estimate(frame: pd.DataFrame, expected: int) -> Estimate:
+    return mean_with_interval(
+        frame["value"].to_numpy(),
+        frame["utterance"].to_numpy(dtype="str"),
+        expected=max(expected, len(frame)),
+    )
+
+
+def _sentences(results: pd.DataFrame) -> dict[str, set[str]]:
+    """The sentences of each direction: all that any system has a row for."""
+    grouped = results.groupby("direction")["utterance"]
+    return {str(direction): set(utterances) for direction, utterances in grouped}
+
+
+def _expected(run: RunFiles, cells: Iterable[Cell], sentences: Mapping[str, set[str]]) -> int:
+    """Utterances that a system with these cells should have been scored on."""
+    found = run.results.groupby("pair")["direction"].unique()
+    per_pair = {pair: sum(len(sentences[d]) for d in found[pair]) for pair in found.index}
+    return sum(per_pair.get(cell.pair, 0) for cell in cells)
+
+
+def _n_cells(results: pd.DataFrame, direction: str, cells: Iterable[Cell]) -> int:
+    pairs = set(results.loc[results["direction"] == direction, "pair"])
+    return sum(cell.pair in pairs for cell in cells)
+
+
+def _suite_order(run: RunFiles, systems: Iterable[str]) -> list[str]:
+    """Systems as the suite names them, then those it does not name, as the run met them."""
+    named = [*(run.suite.get("systems") or ()), *(run.suite.get("baselines") or ())]
+    systems = list(systems)
+    return [s for s in dict.fromkeys([*map(str, named), *systems]) if s in systems]
+
+
+def _pair_order(run: RunFiles, direction: str) -> tuple[int, str]:
+    pair = run.results.loc[run.results["direction"] == direction, "pair"].iloc[0]
+    pairs = [cell.pair for cell in run.cells]
+    return (pairs.index(pair) if pair in pairs else len(pairs), direction)
+
+
+def _speeds(throughput: pd.DataFrame, systems: list[str]) -> tuple[Speed, ...]:
+    """Throughput of every system and device; the quartiles go beside their median."""
+    speeds = []
+    for (system, device), frame in throughput.groupby(["system", "device"], sort=False):
+        keys = zip(frame["phase"], frame["metric"], strict=True)
+        raw = dict(zip(keys, zip(frame["value"], frame["unit"], strict=True), strict=True))
+        nothing = (math.nan, "")
+        measured = {
+            (phase, metric): Measured(
+                value,
+                unit,
+                raw.get((phase, f"{metric}_p25"), nothing)[0],
+                raw.get((phase, f"{metric}_p75"), nothing)[0],
+            )
+            for (phase, metric), (value, unit) in raw.items()
+            if not metric.endswith(("_p25", "_p75"))
+        }
+        speeds.append(Speed(str(system), str(device), measured))
+    known = {system: i for i, system in enumerate(systems)}
+    return tuple(sorted(speeds, key=lambda speed: known.get(speed.system, len(known))))

@@ -1,0 +1,139 @@
+"""The leaderboard for programs: CSV and JSON with unrounded values."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from typing import Any
+
+from vcbench.reporting import format as fmt
+from vcbench.reporting.answer import INTERVALS, answer, doubts
+from vcbench.reporting.model import REFERENCE, Leaderboard, Row
+from vcbench.statistics import Estimate
+
+
+def csv_text(leaderboard: Leaderboard) -> str:
+    """One line per system with unrounded values; the protocol's text stands in the last column."""
+    protocols = "; ".join(f"{k}: {fmt.one_line(v)}" for k, v in leaderboard.protocols.items())
+    out = io.StringIO()
+    records = [_record(leaderboard, row) for row in leaderboard.rows]
+    for record in records:
+        record["protocols"] = protocols
+    fields = list(records[0]) if records else ["rank", "system"]
+    writer = csv.DictWriter(out, fields, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return out.getvalue()
+
+
+def json_text(leaderboard: Leaderboard) -> str:
+    """Everything in the leaderboard, unrounded; what is undefined is null."""
+    document = {
+        "suite": leaderboard.suite,
+        "question": leaderboard.question or None,
+        "answer": answer(leaderboard),
+        "doubts": doubts(leaderboard),
+        "created_utc": leaderboard.manifest.get("created_utc"),
+        "vcbench": leaderboard.manifest.get("vcbench"),
+        "protocols": leaderboard.protocols,
+        "intervals": INTERVALS,
+        "ranked_by": leaderboard.ranked_by.key if leaderboard.ranked_by else None,
+        "metrics": {
+            c.key: {
+                "metric": c.metric,
+                "protocol": c.protocol,
+                "unit": c.unit,
+                "better": c.better,
+                "summary": c.summary,
+                "paper": c.paper,
+            }
+            for c in leaderboard.columns
+        },
+        "rows": [_json_row(leaderboard, row) for row in leaderboard.rows],
+        "same_crops": {
+            "ok": leaderboard.crops.ok,
+            "groups_compared": leaderboard.crops.compared,
+            "mismatches": list(leaderboard.crops.mismatches),
+            "without_hash": list(leaderboard.crops.unknown),
+        },
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _record(leaderboard: Leaderboard, row: Row) -> dict[str, Any]:
+    """A row of the CSV: raw values, empty where undefined."""
+    record: dict[str, Any] = {
+        "rank": row.rank,
+        "system": row.system,
+        "kind": row.kind,
+        "unranked_because": row.unranked,
+        "cells_ok": row.cells_ok,
+        "cells": len(row.cells),
+    }
+    for column in leaderboard.columns:
+        for name, value in _estimate(row.scores[column.key]).items():
+            record[f"{column.key}_{name}"] = value
+        record[f"{column.key}_unit"] = column.unit
+        record[f"{column.key}_protocol"] = column.protocol
+    difference = _estimate(row.versus_reference) if row.versus_reference else {}
+    for name in ("mean", "ci95_low", "ci95_high"):
+        record[f"versus_{REFERENCE}_{name}"] = difference.get(name)
+    record[f"beats_{REFERENCE}"] = row.beats_reference
+    record["training_iterations_per_second"] = row.iterations_per_second
+    record["conversion_real_time_factor"] = row.real_time_factor
+    record["generator_parameters"] = row.parameters
+    record["generator_macs"] = row.macs
+    record["health"] = "; ".join(row.health)
+    return {key: "" if value is None else value for key, value in record.items()}
+
+
+def _json_row(leaderboard: Leaderboard, row: Row) -> dict[str, Any]:
+    def nested(estimate: Estimate | None) -> dict[str, Any] | None:
+        if estimate is None:
+            return None
+        raw = _estimate(estimate)
+        return {
+            "mean": raw["mean"],
+            "ci95": None if raw["ci95_low"] is None else [raw["ci95_low"], raw["ci95_high"]],
+            "n": estimate.n,
+            "expected": estimate.expected,
+        }
+
+    return {
+        "rank": row.rank,
+        "system": row.system,
+        "kind": row.kind,
+        "unranked_because": row.unranked or None,
+        "cells_ok": row.cells_ok,
+        "cells": len(row.cells),
+        "scores": {c.key: nested(row.scores[c.key]) for c in leaderboard.columns},
+        "per_direction": {
+            c.key: {
+                d: nested(leaderboard.per_direction[c.key][row.system][d])
+                for d in leaderboard.directions
+            }
+            for c in leaderboard.columns
+        },
+        f"beats_{REFERENCE}": row.beats_reference,
+        f"versus_{REFERENCE}": nested(row.versus_reference),
+        "training_iterations_per_second": row.iterations_per_second,
+        "conversion_real_time_factor": row.real_time_factor,
+        "generator_parameters": row.parameters,
+        "generator_macs": row.macs,
+        "health": list(row.health),
+    }
+
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    def finite(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    return {
+        "mean": finite(estimate.mean),
+        "ci95_low": finite(estimate.low),
+        "ci95_high": finite(estimate.high),
+        "n": estimate.n,
+        "expected": estimate.expected,
+    }

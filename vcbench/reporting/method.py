@@ -1,0 +1,131 @@
+"""How it was done, and how fast: what a reader needs to repeat or doubt the numbers."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from vcbench.reporting import format as fmt
+from vcbench.reporting.model import Leaderboard, Measured
+from vcbench.reporting.run_files import RunFiles
+
+_PHASES = ("training", "generator", "conversion", "model")
+# (short name, which way is good); what is not here keeps its own name and has no direction.
+_SHORT = {
+    "iterations_per_second": ("it/s", "↑"),
+    "frames_per_second": ("frames/s", "↑"),
+    "real_time_factor": ("RTF", "↓"),
+    "peak_memory": ("peak memory", "↓"),
+    "macs": ("MACs", ""),
+}
+
+
+def throughput_table(leaderboard: Leaderboard) -> dict[str, Any]:
+    """Everything measured about speed and size: a row per system and device."""
+    keys = {key for speed in leaderboard.speeds for key in speed.measured}
+
+    def place(key: tuple[str, str]) -> tuple[int, str]:
+        phase, metric = key
+        return (_PHASES.index(phase) if phase in _PHASES else len(_PHASES), metric)
+
+    ordered = sorted(keys, key=place)
+    units = {
+        key: next(s.measured[key].unit for s in leaderboard.speeds if key in s.measured)
+        for key in ordered
+    }
+    return {
+        "headers": [_heading(phase, metric, units[phase, metric]) for phase, metric in ordered],
+        "rows": [
+            {
+                "system": fmt.one_line(speed.system),
+                "device": fmt.one_line(speed.device),
+                "values": [_measured(speed.measured.get(key)) for key in ordered],
+            }
+            for speed in leaderboard.speeds
+        ],
+        "quartiles": any(
+            math.isfinite(m.p25) for s in leaderboard.speeds for m in s.measured.values()
+        ),
+    }
+
+
+def _heading(phase: str, metric: str, unit: str) -> dict[str, str]:
+    short, arrow = _SHORT.get(metric, (fmt.one_line(metric).replace("_", " "), ""))
+    about = [phase] if unit in (short, "count") else [phase, unit]
+    return {
+        "label": f"{short} {arrow}".strip(),
+        "about": fmt.one_line(", ".join(text for text in about if text)),
+    }
+
+
+def _measured(measured: Measured | None) -> dict[str, str]:
+    if measured is None or not math.isfinite(measured.value):
+        return {"value": fmt.MISSING, "spread": "", "sort": ""}
+    write = fmt.quantity if abs(measured.value) >= 10_000 else fmt.measurement
+    spread = ""
+    if math.isfinite(measured.p25) and math.isfinite(measured.p75):
+        spread = f"{write(measured.p25)} to {write(measured.p75)}"
+    return {"value": write(measured.value), "spread": spread, "sort": repr(measured.value)}
+
+
+def how_it_was_done(run: RunFiles, leaderboard: Leaderboard) -> dict[str, Any]:
+    """Protocols, metrics, data, crops, machine, versions, command, and the suite as resolved."""
+    manifest = run.manifest
+    return {
+        "protocols": list(leaderboard.protocols.items()),
+        "metrics": [
+            (
+                fmt.metric_label(column.metric),
+                fmt.one_line(" ".join(t for t in (column.summary, column.paper) if t)),
+            )
+            for column in leaderboard.columns
+        ],
+        "crops": leaderboard.crops.sentence(),
+        "crops_ok": leaderboard.crops.ok,
+        "data": _data(manifest.get("data") or {}),
+        "machine": _machine(manifest.get("machine") or {}),
+        "versions": _versions(manifest),
+        "command": fmt.one_line(shlex.join(map(str, manifest.get("command") or []))),
+        "suite": yaml.safe_dump(run.suite, sort_keys=False, allow_unicode=True, width=88)
+        if run.suite
+        else "",
+    }
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    speakers = ", ".join(
+        f"{speaker} {counts.get('train', '?')}/{counts.get('eval', '?')}"
+        for speaker, counts in (data.get("utterances") or {}).items()
+    )
+    parts = [
+        f"corpus {data['corpus']}" if data.get("corpus") else "",
+        f"utterances for training/evaluation: {speakers}" if speakers else "",
+        f"fingerprint {data['fingerprint']}" if data.get("fingerprint") else "",
+    ]
+    return fmt.one_line("; ".join(part for part in parts if part))
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    memory = machine.get("memory_gib")
+    cores = machine.get("cpu_count")
+    parts = [
+        machine.get("cpu"),
+        fmt.count_of(cores, "core") if isinstance(cores, int) else "",
+        f"{fmt.measurement(float(memory))} GiB memory" if memory else "",
+        machine.get("isa"),
+        machine.get("gpu") or "no GPU",
+        machine.get("platform"),
+    ]
+    return fmt.one_line(", ".join(str(part) for part in parts if part)) if machine else ""
+
+
+def _versions(manifest: Mapping[str, Any]) -> str:
+    git = manifest.get("git") or {}
+    commit = f" at {git.get('sha')}{' with local changes' if git.get('dirty') else ''}"
+    packages = manifest.get("packages") or {}
+    own = f"vcbench {manifest.get('vcbench', '?')}{commit if git.get('sha') else ''}"
+    return fmt.one_line(", ".join([own, *(f"{k} {v}" for k, v in packages.items())]))

@@ -1,0 +1,182 @@
+"""What a leaderboard is made of: columns (metrics), rows (systems), and the whole.
+
+All values are computed in `vcbench.reporting.leaderboard`; these classes only hold and look up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vcbench.reporting.crops import CropCheck
+from vcbench.reporting.run_files import Cell
+from vcbench.statistics import Estimate
+
+REFERENCE = "mean-variance"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric under a protocol: what a column of scores holds. `better` is lower or higher."""
+
+    key: str
+    metric: str
+    protocol: str
+    unit: str
+    better: str
+    summary: str = ""
+    paper: str = ""
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Which way is good."""
+        return self.better != "higher"
+
+    def is_better(self, difference: Estimate) -> bool:
+        """Whether the interval of `a - b` lies wholly where `a` is better."""
+        if not difference.has_interval:
+            return False
+        return difference.high < 0 if self.lower_is_better else difference.low > 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measured speed or size: median and quartiles where it was repeated, with its unit."""
+
+    value: float
+    unit: str
+    p25: float = math.nan
+    p75: float = math.nan
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured of one system on one device, by (phase, metric)."""
+
+    system: str
+    device: str
+    measured: Mapping[tuple[str, str], Measured]
+
+    def value(self, phase: str, metric: str) -> float | None:
+        """The number, or None where it was not measured."""
+        found = self.measured.get((phase, metric))
+        return None if found is None or not math.isfinite(found.value) else found.value
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system. Differences are this system's first metric minus another's, paired."""
+
+    system: str
+    kind: str
+    cells: tuple[Cell, ...]
+    scores: Mapping[str, Estimate]
+    rank: int | None = None
+    unranked: str = ""
+    versus_reference: Estimate | None = None
+    versus_leader: Estimate | None = None
+    beats_reference: bool | None = None
+    speed: Speed | None = None
+
+    @property
+    def trained(self) -> bool:
+        """Whether the system learns; a baseline does not."""
+        return self.kind == "trained"
+
+    @property
+    def cells_ok(self) -> int:
+        """How many cells reached their end."""
+        return sum(cell.ok for cell in self.cells)
+
+    @property
+    def health(self) -> tuple[str, ...]:
+        """`CELL: what was noticed while it trained`, in the order of the cells."""
+        return tuple(f"{cell.cell}: {flag}" for cell in self.cells for flag in cell.health)
+
+    def value(self, phase: str, metric: str) -> float | None:
+        """A throughput figure (of the first device where there are several), or None."""
+        return None if self.speed is None else self.speed.value(phase, metric)
+
+    @property
+    def iterations_per_second(self) -> float | None:
+        """Training speed."""
+        return self.value("training", "iterations_per_second")
+
+    @property
+    def real_time_factor(self) -> float | None:
+        """Seconds that the whole conversion takes per second of speech; lower is faster."""
+        return self.value("conversion", "real_time_factor")
+
+    @property
+    def parameters(self) -> float | None:
+        """Parameters of one generator."""
+        return self.value("model", "generator_parameters")
+
+    @property
+    def macs(self) -> float | None:
+        """Multiply-accumulates of one generator over 128 frames."""
+        return self.value("model", "macs")
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All that the tables and the page show about scores.
+
+    `rows` holds the ranked systems best first, then the unranked ones, then the baselines.
+    `per_direction[column key][system][direction]` is the mean over one direction.
+    """
+
+    suite: str
+    question: str
+    folder: Path
+    manifest: Mapping[str, Any]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    directions: tuple[str, ...]
+    per_direction: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
+    speeds: tuple[Speed, ...]
+    crops: CropCheck
+    n_sentences: int
+
+    @property
+    def ranked_by(self) -> Column | None:
+        """The suite's first metric, or None where nothing was scored."""
+        return self.columns[0] if self.columns else None
+
+    @property
+    def trained(self) -> tuple[Row, ...]:
+        """Rows of systems that learn."""
+        return tuple(row for row in self.rows if row.trained)
+
+    @property
+    def ranked(self) -> tuple[Row, ...]:
+        """Rows with a rank, best first."""
+        return tuple(row for row in self.rows if row.rank is not None)
+
+    @property
+    def baselines(self) -> tuple[Row, ...]:
+        """Rows of systems that need no training."""
+        return tuple(row for row in self.rows if not row.trained)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every cell of the run."""
+        return tuple(cell for row in self.rows for cell in row.cells)
+
+    @property
+    def failed(self) -> tuple[Cell, ...]:
+        """Cells that did not reach their end."""
+        return tuple(cell for cell in self.cells if not cell.ok)
+
+    @property
+    def protocols(self) -> dict[str, str]:
+        """Text of every protocol that a column uses."""
+        texts = self.manifest.get("protocols") or {}
+        return {c.protocol: str(texts.get(c.protocol, "")) for c in self.columns}
+
+    def row(self, system: str) -> Row | None:
+        """The row of one system."""
+        return next((row for row in self.rows if row.system == system), None)

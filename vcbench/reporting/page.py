@@ -1,0 +1,253 @@
+"""The page: one HTML file that works from `file://` without a network.
+
+This module turns a leaderboard into plain values; `templates/index.html.j2` lays them out and
+escapes every one of them. Only the figures' SVG, which matplotlib has escaped, goes in as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from vcbench.reporting import format as fmt
+from vcbench.reporting.answer import answer, decimals_of, doubts
+from vcbench.reporting.figures import (
+    Panel,
+    Style,
+    direction_panel,
+    loss_panels,
+    shared_limits,
+    styles,
+)
+from vcbench.reporting.grid import NOT_BETTER, UNHEALTHY, header, notes, reference_gap
+from vcbench.reporting.listening import listening
+from vcbench.reporting.method import how_it_was_done, throughput_table
+from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Row
+from vcbench.reporting.run_files import RunFiles
+from vcbench.statistics import Estimate
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def page(run: RunFiles, leaderboard: Leaderboard) -> str:
+    """The whole page as text. Raises `DataError` where a sample lies outside the run's folder."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    look = styles([row.system for row in leaderboard.trained])
+    losses = loss_panels(run.training, look)
+    return environment.get_template("index.html.j2").render(
+        style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        # The only script that may run is the one above, whatever a name in the data holds.
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        suite=fmt.one_line(leaderboard.suite),
+        question=fmt.one_line(leaderboard.question),
+        answer=_pieces(answer(leaderboard), [row.system for row in leaderboard.rows]),
+        doubts=doubts(leaderboard),
+        facts=_facts(leaderboard),
+        columns=[_column(column) for column in leaderboard.columns],
+        groups=_groups(leaderboard, look),
+        notes=notes(leaderboard),
+        reference=REFERENCE,
+        failed=leaderboard.failed,
+        directions=[fmt.direction_label(d) for d in leaderboard.directions],
+        per_direction=[_per_direction(leaderboard, c, look) for c in leaderboard.columns],
+        direction_panels=_inlined(_direction_panels(leaderboard, look)),
+        listening=listening(run, leaderboard),
+        losses=_inlined(losses),
+        legend=[(row.system, look[row.system]) for row in leaderboard.trained],
+        throughput=throughput_table(leaderboard),
+        method=how_it_was_done(run, leaderboard),
+    )
+
+
+def _inlined(panels: list[Panel]) -> list[dict[str, Any]]:
+    return [{"title": p.title, "note": p.note, "svg": Markup(p.svg)} for p in panels]
+
+
+def _pieces(text: str, names: Iterable[str]) -> list[tuple[str, str]]:
+    """The answer in pieces with their CSS class: intervals, and names too short to be broken."""
+    short = sorted((n for n in names if n in text and len(n) <= 24), key=len, reverse=True)
+    interval = rf"\[[{fmt.MINUS}\d., ]+\]"
+    parts = re.split(f"({'|'.join([interval, *map(re.escape, short)])})", text)
+    return [
+        (part, "" if i % 2 == 0 else "interval" if part.startswith("[") else "short")
+        for i, part in enumerate(parts)
+        if part
+    ]
+
+
+def _facts(leaderboard: Leaderboard) -> list[str]:
+    manifest = leaderboard.manifest
+    n_ok = len(leaderboard.cells) - len(leaderboard.failed)
+    git = manifest.get("git") or {}
+    commit = str(git.get("sha") or "")[:7] + (" with local changes" if git.get("dirty") else "")
+    found = [
+        f"{n_ok} of {fmt.count_of(len(leaderboard.cells), 'cell')} ok",
+        fmt.count_of(leaderboard.n_sentences, "held-out sentence"),
+        f"protocol {', '.join(leaderboard.protocols)}" if leaderboard.protocols else "",
+        f"budget {manifest['budget']}" if manifest.get("budget") else "",
+        str(manifest.get("created_utc") or ""),
+        f"vcbench {manifest['vcbench']}" if manifest.get("vcbench") else "",
+        f"commit {commit}" if git.get("sha") else "",
+    ]
+    return [fmt.one_line(fact) for fact in found if fact]
+
+
+def _column(column: Column) -> dict[str, str]:
+    return {
+        "label": fmt.metric_label(column.metric),
+        "arrow": fmt.ARROWS.get(column.better, ""),
+        "better": f"{'lower' if column.lower_is_better else 'higher'} is better",
+        "unit": fmt.one_line(column.unit),
+        "protocol": fmt.one_line(column.protocol),
+        "summary": fmt.one_line(" ".join(t for t in (column.summary, column.paper) if t)),
+    }
+
+
+def _groups(leaderboard: Leaderboard, look: dict[str, Style]) -> list[dict[str, Any]]:
+    """The leaderboard's bodies: ranked systems, incomplete ones, baselines."""
+    groups = [
+        ("Trained systems", leaderboard.ranked),
+        ("Trained, incomplete: not ranked", [r for r in leaderboard.trained if r.rank is None]),
+        ("Baselines, untrained", leaderboard.baselines),
+    ]
+    tracks = {column.key: _Track(leaderboard, column) for column in leaderboard.columns}
+    return [
+        {"title": title, "rows": [_row(leaderboard, row, look, tracks) for row in rows]}
+        for title, rows in groups
+        if rows
+    ]
+
+
+def _row(
+    leaderboard: Leaderboard, row: Row, look: dict[str, Style], tracks: dict[str, _Track]
+) -> dict[str, Any]:
+    remarks = []
+    if row.beats_reference is False:
+        gap = reference_gap(leaderboard, row)
+        remarks.append(f"{NOT_BETTER} does not beat {REFERENCE} ({gap})")
+    if row.health:
+        remarks.append(f"{UNHEALTHY} {fmt.count_of(len(row.health), 'training flag')}, see below")
+    if row.unranked:
+        remarks.append(row.unranked)
+    speeds = [row.iterations_per_second, row.real_time_factor]
+    sizes = [row.parameters, row.macs]
+    return {
+        "rank": row.rank,
+        "system": fmt.one_line(row.system),
+        "style": look.get(row.system),
+        "remarks": [fmt.one_line(remark) for remark in remarks],
+        "scores": [
+            _score(row.scores[c.key], decimals_of(leaderboard, c), tracks[c.key])
+            for c in leaderboard.columns
+        ],
+        "measures": [(fmt.measurement(v), _sortable(v)) for v in speeds]
+        + [(fmt.quantity(v), _sortable(v)) for v in sizes],
+        "cells": f"{row.cells_ok}/{len(row.cells)}",
+        "cells_ok": row.cells_ok,
+        "complete": row.cells_ok == len(row.cells),
+    }
+
+
+class _Track:
+    """The scale of the little interval pictures in one column, in percent of their width.
+
+    It spans the trained systems and the reference; a baseline far outside (the floor that
+    resynthesis sets) would press the differences that matter into a few pixels.
+    """
+
+    def __init__(self, leaderboard: Leaderboard, column: Column) -> None:
+        reference = leaderboard.row(REFERENCE)
+        rows = [*leaderboard.trained, *([reference] if reference else [])]
+        self.limits = shared_limits([row.scores[column.key] for row in rows]) if rows else None
+        mean = reference.scores[column.key].mean if reference else math.nan
+        self.reference = self._percent(mean)
+
+    def of(self, estimate: Estimate) -> dict[str, str] | None:
+        """Positions of the mean and the interval, or None where they are off the scale."""
+        at = self._percent(estimate.mean)
+        if at is None:
+            return None
+        low, high = self._percent(estimate.low), self._percent(estimate.high)
+        if low is None or high is None:
+            low = high = at
+        return {
+            "at": f"{at:.2f}%",
+            "low": f"{low:.2f}%",
+            "width": f"{high - low:.2f}%",
+            "reference": "" if self.reference is None else f"{self.reference:.2f}%",
+        }
+
+    def _percent(self, value: float) -> float | None:
+        if self.limits is None or not self.limits[0] <= value <= self.limits[1]:
+            return None
+        return 100 * (value - self.limits[0]) / (self.limits[1] - self.limits[0])
+
+
+def _score(estimate: Estimate, decimals: int, track: _Track | None = None) -> dict[str, Any]:
+    return {
+        "mean": fmt.number(estimate.mean, decimals),
+        "interval": fmt.interval(estimate, decimals),
+        "missing": f"{fmt.scored(estimate)} scored" if estimate.n < estimate.expected else "",
+        "sort": _sortable(estimate.mean),
+        "track": track.of(estimate) if track else None,
+    }
+
+
+def _sortable(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else repr(float(value))
+
+
+def _per_direction(
+    leaderboard: Leaderboard, column: Column, look: dict[str, Style]
+) -> dict[str, Any]:
+    decimals = decimals_of(leaderboard, column)
+    means = leaderboard.per_direction[column.key]
+    return {
+        "title": header(column),
+        "rows": [
+            {
+                "system": fmt.one_line(row.system),
+                "style": look.get(row.system),
+                "scores": [_score(means[row.system][d], decimals) for d in leaderboard.directions],
+            }
+            for row in leaderboard.rows
+        ],
+    }
+
+
+def _direction_panels(leaderboard: Leaderboard, look: dict[str, Style]) -> list[Panel]:
+    """The ranking metric in each direction, all on one scale."""
+    column = leaderboard.ranked_by
+    if column is None:
+        return []
+    means = leaderboard.per_direction[column.key]
+    limits = shared_limits([e for of_system in means.values() for e in of_system.values()])
+    if limits is None:
+        return []
+    return [
+        direction_panel(
+            fmt.direction_label(direction),
+            {row.system: means[row.system][direction] for row in leaderboard.rows},
+            look,
+            axis_label=header(column),
+            limits=limits,
+            prefix=f"direction-{position}",
+        )
+        for position, direction in enumerate(leaderboard.directions)
+    ]

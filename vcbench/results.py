@@ -1,0 +1,135 @@
+"""What the files of a run hold: rows of scores and of losses, samples, and the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import vcbench
+from vcbench import environment, protocols
+from vcbench.planning import Plan
+from vcbench.scoring import ScoreResult
+from vcbench.store import RunFolder
+from vcbench.training.log import read_log
+from vcbench.units import Direction, Outputs, Unit, UtteranceLabels
+
+
+def score_rows(plan: Plan, scores: Sequence[ScoreResult]) -> list[dict[str, Any]]:
+    unit_of = {m: plan.suite.registry.get("metric", m).details["unit"] for m in plan.suite.metrics}
+    rows = []
+    for result in scores:
+        labels: UtteranceLabels = result.item.labels
+        record = labels.unit.record
+        for metric in plan.suite.metrics:
+            rows.append(
+                {
+                    "suite": plan.suite.name,
+                    "system": record.system,
+                    "pair": record.pair,
+                    "direction": str(labels.direction),
+                    "seed": record.seed,
+                    "utterance": labels.utterance,
+                    "metric": metric,
+                    "protocol": plan.suite.protocol,
+                    "value": result.values.get(metric, float("nan")),
+                    "unit": unit_of[metric],
+                }
+            )
+    return rows
+
+
+def training_rows(units: Sequence[Unit]) -> list[dict[str, Any]]:
+    rows = []
+    for unit in units:
+        if not unit.planned:
+            continue
+        labels = {"system": unit.record.system, "pair": unit.record.pair, "seed": unit.record.seed}
+        for line in read_log(unit.planned.folder):
+            iteration = line.pop("iteration")
+            rows += [
+                {**labels, "iteration": iteration, "name": name, "value": value}
+                for name, value in line.items()
+            ]
+    return rows
+
+
+def copy_samples(
+    plan: Plan, units: Sequence[Unit], outputs: Outputs, folder: RunFolder
+) -> list[dict[str, Any]]:
+    """Copy the first sentences of each direction, as each system says them, for listening."""
+    samples = []
+    seed = plan.suite.seeds[0] if plan.suite.seeds else None
+    for pair in plan.suite.pairs:
+        for direction in (Direction(pair.source, pair.target), Direction(pair.target, pair.source)):
+            said = plan.speech.evaluation[direction.source][: plan.suite.samples_per_direction]
+            meant = plan.speech.evaluation[direction.target]
+            for source, target in zip(said, meant, strict=False):
+                place = f"{direction.file_name}/{source.id}"
+                converted = {}
+                for unit in units:
+                    wav = outputs.get((unit.record.cell, direction), {}).get(source.id)
+                    if wav and unit.record.pair == str(pair) and unit.record.seed in (None, seed):
+                        name = f"{place}/{unit.record.system}.wav"
+                        converted[unit.record.system] = folder.add_sample(wav, name)
+                samples.append(
+                    {
+                        "pair": str(pair),
+                        "direction": str(direction),
+                        "utterance": source.id,
+                        "seed": seed,
+                        "source": folder.add_sample(source.path, f"{place}/source.wav"),
+                        "target": folder.add_sample(target.path, f"{place}/target.wav"),
+                        "converted": converted,
+                    }
+                )
+    return samples
+
+
+def manifest(
+    plan: Plan, units: Sequence[Unit], git: dict[str, Any] | None, command: Sequence[str]
+) -> dict[str, Any]:
+    """All that the numbers depend on, and the command that makes them again."""
+    suite, speech = plan.suite, plan.speech
+    metrics = {name: suite.registry.get("metric", name) for name in suite.metrics}
+    device = plan.cells[0].cell.device if plan.cells else "cpu"
+    streams: dict[str, dict[str, str | None]] = {}
+    for unit in units:
+        if unit.planned:
+            group = streams.setdefault(f"{unit.record.pair}/{unit.record.seed}", {})
+            group[unit.record.system] = unit.record.crop_stream_sha256
+    return {
+        "vcbench": vcbench.__version__,
+        "suite_name": suite.name,
+        "suite": suite.resolved(),
+        "budget": suite.budget,
+        "question": suite.question,
+        "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": list(command),
+        "git": git,
+        "machine": environment.machine(device),
+        "packages": environment.packages(),
+        "data": {
+            "corpus": suite.corpus.name,
+            "fingerprint": plan.data_fingerprint,
+            "utterances": {
+                speaker: {
+                    "train": len(speech.train[speaker]),
+                    "validation": len(speech.validation[speaker]),
+                    "eval": len(speech.evaluation[speaker]),
+                }
+                for speaker in sorted(speech.train)
+            },
+        },
+        "protocols": {suite.protocol: protocols.get(suite.protocol).text},
+        "metrics": {
+            name: {
+                "unit": plugin.details["unit"],
+                "better": plugin.details["better"],
+                "summary": plugin.summary,
+                "paper": plugin.details.get("paper", ""),
+            }
+            for name, plugin in metrics.items()
+        },
+        "crop_streams": streams,
+    }

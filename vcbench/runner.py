@@ -1,0 +1,218 @@
+"""A run from end to end: plan, features, training, conversion, scores, throughput, report.
+
+Each stage takes up only what is missing, and whatever becomes of one cell, the others go on: the
+run ends with every result that could be had and the reason for each that could not.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vcbench import environment, results, throughput
+from vcbench.batch_conversion import convert_units
+from vcbench.engines import Engine, TrainingTask
+from vcbench.errors import DataError, VcbenchError
+from vcbench.features import FeatureStore
+from vcbench.parallel import threads_per_job
+from vcbench.planning import Plan, PlannedCell
+from vcbench.scoring import ScoreItem, ScoreResult, score_all
+from vcbench.store import CellRecord, RunFolder
+from vcbench.terminal import say
+from vcbench.training.log import write_json
+from vcbench.units import Outputs, Unit, UtteranceLabels, units_of
+from vcbench.watching import watcher
+
+if TYPE_CHECKING:
+    from vcbench.corpora import ProgressCallback
+    from vcbench.reporting.model import Leaderboard
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Where the run's files are, its table, and how many cells did not end well."""
+
+    folder: Path
+    leaderboard: Leaderboard
+    failed: int
+
+
+def run(
+    plan: Plan,
+    *,
+    cache_dir: Path,
+    reports_dir: Path,
+    jobs: int,
+    engine: Engine,
+    command: Sequence[str],
+    progress: ProgressCallback | None = None,
+) -> RunResult:
+    """Do what `plan` says and write the report; see the module.
+
+    Raises `DataError` if recordings cannot be used, before anything is trained.
+    """
+    from vcbench import reporting
+
+    _extract_features(plan, cache_dir, jobs, progress)
+    state = environment.git_state()
+    folder = RunFolder(reports_dir, plan.suite.name, environment.revision(state))
+    folder.write_json("plan.json", [_plan_entry(planned) for planned in plan.cells])
+    units = units_of(plan)
+    _train(units, engine)
+    outputs = convert_units(plan, units, cache_dir, jobs, progress)
+    scores = _score(plan, units, outputs, jobs, progress)
+    speeds = _measure_throughput(plan, units, jobs, progress)
+
+    for unit in units:
+        folder.add_cell(unit.record)
+    folder.write_results(results.score_rows(plan, scores))
+    folder.write_training(results.training_rows(units))
+    folder.write_throughput(speeds)
+    folder.write_json("samples/samples.json", results.copy_samples(plan, units, outputs, folder))
+    folder.write_json("manifest.json", results.manifest(plan, units, state, command))
+    leaderboard = reporting.render(folder.path)
+    folder.point_latest_here()
+    return RunResult(folder.path, leaderboard, sum(u.record.status != "ok" for u in units))
+
+
+def _extract_features(
+    plan: Plan, cache_dir: Path, jobs: int, progress: ProgressCallback | None
+) -> None:
+    store = FeatureStore(cache_dir, plan.parameters)
+    done = store.extract(plan.speech.all(), jobs=jobs, progress=progress)
+    say(f"features: {done.extracted} extracted, {done.cached} cached")
+    _refuse_short(plan)
+
+
+def _refuse_short(plan: Plan) -> None:
+    """A training utterance must hold a whole crop."""
+    segment = max((p.cell.recipe.segment_frames for p in plan.cells), default=0)
+    short = []
+    for utterances in plan.speech.train.values():
+        for utterance in utterances:
+            with np.load(plan.features[utterance]) as arrays:
+                frames = len(arrays["f0_hz"])
+            if frames < segment:
+                short.append(f"{utterance.path}: {frames} frames")
+    if short:
+        listing = "\n  ".join(short)
+        raise DataError(
+            f"{len(short)} training utterances are shorter than segment_frames ({segment}); "
+            f"remove them or lower training.segment_frames:\n  {listing}"
+        )
+
+
+def _plan_entry(planned: PlannedCell) -> dict[str, Any]:
+    return {
+        "cell": planned.cell.id,
+        "key": planned.key,
+        "done": planned.done,
+        "reason": planned.reason,
+        "config": planned.cell.to_json(),
+    }
+
+
+def _train(units: Sequence[Unit], engine: Engine) -> None:
+    """Train what is missing; afterwards every record tells how its cell ended."""
+    trained = [(u, u.planned) for u in units if u.planned]
+    missing = [(u, p) for u, p in trained if not p.done]
+    tasks = {}
+    for unit, planned in missing:
+        if planned.fresh:
+            shutil.rmtree(planned.folder, ignore_errors=True)
+        planned.folder.mkdir(parents=True, exist_ok=True)
+        write_json(planned.folder / "cell.json", planned.cell.to_json())
+        task = TrainingTask(planned.cell.id, planned.folder, planned.cell.recipe.iterations)
+        tasks[task] = unit
+    started = time.monotonic()
+    if tasks:
+        with watcher(len(tasks)) as watch:
+            outcomes = engine.run(list(tasks), on_tick=watch)
+        for outcome in outcomes:
+            if outcome.status != "ok":
+                tasks[outcome.task].record.fail(outcome.status, outcome.reason)
+                say(f"FAILED {outcome.task.cell_id}: {outcome.reason}")
+    say(
+        f"training: {len(tasks)} cells trained, {len(trained) - len(tasks)} cached "
+        f"({time.monotonic() - started:.0f} s)"
+    )
+    for unit, planned in trained:
+        if unit.record.status == "ok":
+            _take_status(unit.record, planned)
+
+
+def _take_status(record: CellRecord, planned: PlannedCell) -> None:
+    status = planned.status()
+    record.seconds = status["seconds"]
+    record.iterations = status["iterations"]
+    record.health = tuple(status["health"])
+    record.crop_stream_sha256 = status["crop_stream_sha256"]
+
+
+def _score(
+    plan: Plan,
+    units: Sequence[Unit],
+    outputs: Outputs,
+    jobs: int,
+    progress: ProgressCallback | None,
+) -> list[ScoreResult]:
+    items = []
+    for unit in units:
+        for direction in unit.directions:
+            wavs = outputs.get((unit.record.cell, direction), {})
+            references = {u.id: u.path for u in plan.speech.evaluation[direction.target]}
+            items += [
+                ScoreItem(references[name], wav, UtteranceLabels(unit, direction, name))
+                for name, wav in wavs.items()
+            ]
+    scores = score_all(
+        items,
+        protocol=plan.suite.protocol,
+        metrics=plan.suite.metrics,
+        registry=plan.suite.registry,
+        jobs=jobs,
+        progress=progress,
+    )
+    for unit in units:
+        failures = [r for r in scores if r.failure and r.item.labels.unit is unit]
+        if failures:
+            first = failures[0]
+            unit.record.fail(
+                "failed",
+                f"{len(failures)} utterances could not be scored, the first being "
+                f"{first.item.labels.direction} {first.item.labels.utterance}: {first.failure}",
+            )
+            say(f"FAILED {unit.record.cell}: {unit.record.reason}")
+    say(f"scores: {len(scores)} utterances under {plan.suite.protocol}")
+    return scores
+
+
+def _measure_throughput(
+    plan: Plan, units: Sequence[Unit], jobs: int, progress: ProgressCallback | None
+) -> list[throughput.Row]:
+    """One trained cell of each system, one after the other: all cells of a system are as large."""
+    first: dict[str, Unit] = {}
+    for unit in units:
+        if unit.planned and unit.record.status == "ok":
+            first.setdefault(unit.record.system, unit)
+    rows: list[throughput.Row] = []
+    for number, (system, unit) in enumerate(first.items()):
+        if progress:
+            progress("measuring throughput", number, len(first))
+        assert unit.planned is not None
+        wav = plan.speech.evaluation[unit.source][0].path
+        try:
+            rows += throughput.measure_in_process(
+                unit.planned.folder, wav, seconds=1.0, threads=threads_per_job(jobs)
+            )
+        except VcbenchError as error:
+            say(f"WARNING {system}: {error}")
+    if progress and first:
+        progress("measuring throughput", len(first), len(first))
+    return rows

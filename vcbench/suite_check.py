@@ -1,0 +1,192 @@
+"""Checks a suite, merged and with places, against the schema and against its plugins.
+
+`check` finds all problems at once; what has none becomes typed values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from inspect import Parameter
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from vcbench.errors import PluginError, did_you_mean
+from vcbench.plugins import Kind, Registry
+from vcbench.suite_schema import (
+    BASELINES,
+    SYSTEM_PARTS,
+    SuiteKeys,
+    Training,
+    label,
+    model_problems,
+    option_value,
+)
+from vcbench.suite_yaml import KeyPath, Node, Problem, merge, show
+
+
+@dataclass(frozen=True)
+class Component:
+    """A plugin and all of its options: plain JSON values, the defaults filled in.
+
+    A default that JSON cannot hold (a class, a function) is left out: the plugin fills it in.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class System:
+    """What is trained: `training` is the suite's recipe with this system's changes."""
+
+    name: str
+    generator: Component
+    discriminator: Component
+    objective: Component
+    training: Training
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A suite without problems."""
+
+    keys: SuiteKeys
+    corpus: Component
+    systems: Mapping[str, System]
+    training: Training | None
+
+
+def check(root: Node, registry: Registry) -> tuple[Checked | None, list[Problem]]:
+    """(the suite or None, all of its problems) of a merged tree; `root` is a mapping."""
+    keys, problems = model_problems(SuiteKeys, root)
+    checker = _Checker(root, registry, problems)
+    checker.check_lists()
+    corpus = checker.component("corpus", root.find("corpus"), ("corpus",))
+    for index, metric in enumerate(root.items("metrics")):
+        named = Node({"name": metric}, metric.place)
+        checker.component("metric", named, ("metrics", index))
+    systems = {name: checker.system(name, node) for name, node in root.entries("systems").items()}
+    training = checker.training(root.find("training"))
+    if keys and not keys.systems and not keys.baselines:
+        checker.add(root, "nothing to run: give at least one system or baseline")
+    if problems or keys is None or corpus is None:
+        return None, problems
+    whole = {name: system for name, system in systems.items() if system}
+    return Checked(keys, corpus, whole, training), problems
+
+
+class _Checker:
+    """Collects problems; each method returns None for what has any."""
+
+    def __init__(self, root: Node, registry: Registry, problems: list[Problem]) -> None:
+        self.root = root
+        self.registry = registry
+        self.problems = problems
+
+    def add(self, node: Node, text: str, *, at_key: bool = False) -> None:
+        self.problems.append(Problem((node.key if at_key else None) or node.place, text))
+
+    def check_lists(self) -> None:
+        """No entry of a list stands in it twice, and a pair has two speakers."""
+        for key in ("pairs", "seeds", "metrics", "baselines"):
+            seen: dict[Any, Any] = {}
+            for index, node in enumerate(self.root.items(key)):
+                value, where = node.value, label((key, index))
+                if not isinstance(value, str | int):
+                    continue
+                same: Any = value
+                if key == "pairs" and isinstance(value, str) and value.count("-") == 1:
+                    # One CycleGAN converts both ways: A-B and B-A are one training.
+                    same = frozenset(value.split("-"))
+                    if len(same) == 1:
+                        self.add(node, f"{where}needs two different speakers; got {show(value)}")
+                        continue
+                if same in seen:
+                    why = "" if seen[same] == value else "; a pair is converted in both directions"
+                    self.add(node, f"{where}{show(value)} repeats {show(seen[same])}{why}")
+                seen.setdefault(same, value)
+
+    def system(self, name: str, node: Node) -> System | None:
+        """One system, its training merged over the suite's."""
+        if not isinstance(node.value, dict):
+            return None
+        if name in BASELINES:
+            text = f"systems: '{name}' is the name of a baseline; give the system another one"
+            self.add(node, text, at_key=True)
+        generator, discriminator, objective = (
+            self.component(kind, node.find(part), ("systems", name, part))
+            for part, kind in SYSTEM_PARTS.items()
+        )
+        base, own = self.root.find("training"), node.find("training")
+        recipe = merge(base, own) if base and own else own or base
+        if recipe is None or recipe.value is None:
+            self.add(self.root, "missing key 'training', which systems need")
+        training = self.training(recipe)
+        if not (generator and discriminator and objective and training):
+            return None
+        return System(name, generator, discriminator, objective, training)
+
+    def training(self, node: Node | None) -> Training | None:
+        """The recipe with `decay_start` filled in."""
+        if node is None or not isinstance(node.value, dict):
+            return None
+        training: Training | None
+        training, problems = model_problems(Training, node, prefix=("training",))
+        self.problems += problems
+        if training is None:
+            return None
+        start, last = training.decay_start, training.iterations
+        if start is None:
+            return training.model_copy(update={"decay_start": last // 2})
+        if start > last:
+            text = f"training.decay_start: {start} lies after the last iteration"
+            valid = f"valid: 0 to {last}, or null for half of them"
+            self.add(node.find("decay_start") or node, f"{text}; {valid}")
+        return training
+
+    def component(self, kind: Kind, node: Node | None, path: KeyPath) -> Component | None:
+        """The plugin that `node` names, its options checked against the plugin's signature."""
+        name = node.find("name") if node else None
+        if node is None or name is None or not isinstance(name.value, str):
+            return None
+        try:
+            plugin = self.registry.get(kind, name.value)
+            options = {option.name: option for option in plugin.options}
+        except PluginError as error:
+            self.add(name, f"{label(path)}{one_line(error)}")
+            return None
+        except Exception as error:
+            # The plugin's author wrote a signature that Python cannot evaluate.
+            reason = f"its signature: {type(error).__name__}: {error}"
+            self.add(name, f"{label(path)}{kind} '{name.value}' cannot be used: {one_line(reason)}")
+            return None
+        given = {key: child for key, child in node.value.items() if key != "name"}
+        owner = f"{kind} '{plugin.name}'"
+        for key in given.keys() - options.keys():
+            text = f"unknown option {show(key)} of {owner}; {did_you_mean(key, options)}"
+            self.add(given[key], label(path) + text, at_key=True)
+        values: dict[str, Any] = {}
+        for key, option in options.items():
+            if key in given:
+                values[key], wrong = option_value(option.annotation, given[key], (*path, key))
+                self.problems += wrong
+            elif option.default is Parameter.empty:
+                self.add(node, f"{label(path)}missing option '{key}' of {owner}")
+            else:
+                values |= _as_json(key, option.default)
+        return Component(plugin.name, values)
+
+
+def one_line(message: object) -> str:
+    """A message of another part of vcbench, or of Python, on one line."""
+    return "; ".join(line.strip() for line in str(message).splitlines() if line.strip())
+
+
+def _as_json(key: str, default: object) -> dict[str, Any]:
+    """{key: default} as plain JSON values; empty where JSON cannot hold the default."""
+    try:
+        return {key: to_jsonable_python(default)}
+    except PydanticSerializationError:
+        return {}

@@ -1,0 +1,47 @@
+"""`python -m vcbench.training CELL.json [FOLDER]`: train one cell in a process of its own.
+
+Exit codes: 0 trained; 1 failed, with the reason in one line on stderr; 130 stopped by SIGINT or
+SIGTERM after a whole iteration, with a checkpoint from which the same command continues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train the cell that the arguments name; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m vcbench.training", description=__doc__)
+    parser.add_argument("cell", type=Path, help="the cell's JSON file")
+    parser.add_argument("folder", type=Path, nargs="?", help="where results go (default: beside)")
+    parser.add_argument("--threads", type=int, default=0, help="PyTorch threads (default: all)")
+    options = parser.parse_args(arguments)
+
+    import torch
+
+    from vcbench.errors import VcbenchError
+    from vcbench.training.cell import Cell
+    from vcbench.training.loop import train
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    # Denormal numbers appear as activations die out and make CPU convolutions many times slower.
+    torch.set_flush_denormal(True)
+    stops: list[int] = []
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda number, _: stops.append(number))
+    try:
+        cell = Cell.from_json(json.loads(options.cell.read_text(encoding="utf-8")))
+        folder = options.folder or options.cell.parent
+        return 0 if train(cell, folder, stop_requested=lambda: bool(stops)) else 130
+    except VcbenchError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

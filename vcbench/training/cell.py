@@ -1,0 +1,151 @@
+"""A cell: everything that decides one training, as one JSON object.
+
+A cell names its plugins, not their code, and the feature files that it reads. It holds no path of
+the corpus and needs neither the suite file nor the speech packages, so it can be copied to a GPU
+machine together with the features and run there with `python -m vcbench.training CELL.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vcbench import fingerprint
+from vcbench.plugins import Registry
+
+# Editing any of these changes what training computes.
+_TRAINING_SOURCES = (
+    "vcbench.normalization",
+    "vcbench.training.cell",
+    "vcbench.training.crops",
+    "vcbench.training.log",
+    "vcbench.training.loop",
+    "vcbench.training.models",
+    "vcbench.training.schedule",
+    "vcbench.training.step",
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a system is trained; the defaults are the CycleGAN-VC paper's (arXiv:1711.11293).
+
+    iterations: updates of generators and discriminators. segment_frames: frames in a crop.
+    decay_start: iteration from which both learning rates fall linearly to 0 at the end.
+    identity_until: iteration from which the identity loss is off. validation_utterances: training
+    sentences of each speaker that are held out, for the validation loss alone.
+    """
+
+    iterations: int
+    batch_size: int = 1
+    segment_frames: int = 128
+    learning_rate_generator: float = 2e-4
+    learning_rate_discriminator: float = 1e-4
+    adam_betas: tuple[float, float] = (0.5, 0.999)
+    decay_start: int | None = None  # None: half of the iterations
+    lambda_cycle: float = 10.0
+    lambda_identity: float = 5.0
+    identity_until: int = 10_000
+    validation_utterances: int = 4
+    log_every: int = 50
+    validate_every: int = 500
+    checkpoint_every: int = 1000
+
+
+@dataclass(frozen=True)
+class ComponentSpec:
+    """A plugin's name and the options that the suite gives it."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One system on one pair with one seed.
+
+    train_features, validation_features: for each of the two speakers, paths of feature files in
+    the order of the utterances' ids. features: what the features are, `FeatureParameters.to_json`.
+    """
+
+    system: str
+    source: str
+    target: str
+    seed: int
+    generator: ComponentSpec
+    discriminator: ComponentSpec
+    objective: ComponentSpec
+    recipe: Recipe
+    scale: float
+    features: Mapping[str, Any]
+    train_features: Mapping[str, tuple[str, ...]]
+    validation_features: Mapping[str, tuple[str, ...]]
+    plugin_files: tuple[str, ...] = ()
+    device: str = "cpu"
+
+    @property
+    def pair(self) -> str:
+        """`SF1-TM3`."""
+        return f"{self.source}-{self.target}"
+
+    @property
+    def id(self) -> str:
+        """`SYSTEM/SF1-TM3/SEED`."""
+        return f"{self.system}/{self.pair}/{self.seed}"
+
+    @property
+    def n_mcep(self) -> int:
+        """Coefficients per frame."""
+        return int(self.features["n_mcep"])
+
+    def key(self, registry: Registry) -> str:
+        """Content key: equal keys give equal weights on one machine.
+
+        It covers all fields (feature files by their names, which are hashes of their content), the
+        source of training and of the three plugins, and PyTorch's version.
+        """
+        described = self.to_json()
+        for name in ("train_features", "validation_features"):
+            described[name] = {
+                speaker: [Path(path).name for path in paths]
+                for speaker, paths in described[name].items()
+            }
+        described["plugin_files"] = []  # where a plugin lies does not matter; its source does
+        plugins = (
+            registry.get("generator", self.generator.name),
+            registry.get("discriminator", self.discriminator.name),
+            registry.get("objective", self.objective.name),
+        )
+        described["source"] = fingerprint.of_sources(
+            [*_TRAINING_SOURCES, *{plugin.source_file for plugin in plugins}]
+        )
+        described["torch"] = _torch_version()
+        return fingerprint.of_json(described)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict; `from_json` reads it back."""
+        return dict(json.loads(json.dumps(asdict(self))))
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Cell:
+        """Read what `to_json` wrote."""
+        recipe = dict(stored["recipe"])
+        recipe["adam_betas"] = tuple(recipe["adam_betas"])
+        changed: dict[str, Any] = {
+            "recipe": Recipe(**recipe),
+            "plugin_files": tuple(stored["plugin_files"]),
+        }
+        for name in ("generator", "discriminator", "objective"):
+            changed[name] = ComponentSpec(**stored[name])
+        for name in ("train_features", "validation_features"):
+            changed[name] = {speaker: tuple(paths) for speaker, paths in stored[name].items()}
+        return cls(**{**stored, **changed})
+
+
+def _torch_version() -> str:
+    from importlib.metadata import version
+
+    return version("torch")

@@ -1,0 +1,104 @@
+"""Building a system's networks from its plugins, with weights that a seed decides."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from vcbench.errors import PluginError
+from vcbench.plugins import Objective, Registry
+from vcbench.training.cell import Cell, ComponentSpec
+
+
+@contextmanager
+def isolated_rng(*identity: object) -> Iterator[None]:
+    """Inside, PyTorch's global generator is seeded by `identity`; outside, nothing has changed."""
+    digest = hashlib.sha256("/".join(map(str, identity)).encode()).digest()
+    with torch.random.fork_rng():
+        torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        yield
+
+
+class Networks(nn.Module):
+    """The four networks of a CycleGAN: two generators and the two discriminators of their outputs.
+
+    `source_to_target` makes target speech, which `discriminator_target` judges; and the reverse.
+    """
+
+    def __init__(
+        self,
+        source_to_target: nn.Module,
+        target_to_source: nn.Module,
+        discriminator_source: nn.Module,
+        discriminator_target: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.source_to_target = source_to_target
+        self.target_to_source = target_to_source
+        self.discriminator_source = discriminator_source
+        self.discriminator_target = discriminator_target
+
+    def generators(self) -> list[nn.Parameter]:
+        """Parameters of both generators."""
+        return [*self.source_to_target.parameters(), *self.target_to_source.parameters()]
+
+    def discriminators(self) -> list[nn.Parameter]:
+        """Parameters of both discriminators."""
+        return [*self.discriminator_source.parameters(), *self.discriminator_target.parameters()]
+
+
+def build_module(
+    registry: Registry, kind: str, spec: ComponentSpec, *, n_mcep: int, scale: float
+) -> nn.Module:
+    """One generator or discriminator; raises `PluginError` with the plugin's reason if it fails."""
+    plugin = registry.get(kind, spec.name)  # type: ignore[arg-type]
+    try:
+        module = plugin.factory(n_mcep=n_mcep, scale=scale, **spec.options)
+    except Exception as error:
+        raise PluginError(
+            f"{kind} '{spec.name}' ({plugin.origin}) cannot be built with n_mcep={n_mcep}, "
+            f"scale={scale}, options {dict(spec.options)}: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise PluginError(
+            f"{kind} '{spec.name}' ({plugin.origin}) must return a torch.nn.Module, "
+            f"not {type(module).__name__}"
+        )
+    return module
+
+
+def build_networks(cell: Cell, registry: Registry) -> Networks:
+    """The four networks, initialised from (system, pair, seed)."""
+
+    def build(kind: str, spec: ComponentSpec) -> nn.Module:
+        return build_module(registry, kind, spec, n_mcep=cell.n_mcep, scale=cell.scale)
+
+    with isolated_rng("weights", cell.system, cell.pair, cell.seed):
+        return Networks(
+            build("generator", cell.generator),
+            build("generator", cell.generator),
+            build("discriminator", cell.discriminator),
+            build("discriminator", cell.discriminator),
+        )
+
+
+def build_objective(cell: Cell, registry: Registry, networks: Networks) -> Objective:
+    """The objective, told whether the discriminators' scores are probabilities."""
+    plugin = registry.get("objective", cell.objective.name)
+    sigmoid = bool(getattr(networks.discriminator_target, "sigmoid", False))
+    objective = plugin.factory(sigmoid=sigmoid, **cell.objective.options)
+    if not isinstance(objective, Objective):
+        raise PluginError(
+            f"objective '{plugin.name}' ({plugin.origin}) must return a "
+            f"vcbench.plugins.Objective, not {type(objective).__name__}"
+        )
+    return objective
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

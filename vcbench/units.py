@@ -1,0 +1,85 @@
+"""The units of a run: what is converted and scored as one, and how each fares on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vcbench.planning import Plan, PlannedCell
+from vcbench.store import CellRecord
+
+if TYPE_CHECKING:
+    from vcbench.suite import Cell as SuiteCell
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Whose speech is converted to sound like whom."""
+
+    source: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.source}>{self.target}"
+
+    @property
+    def file_name(self) -> str:
+        """For folders: `SF1_to_TM3`."""
+        return f"{self.source}_to_{self.target}"
+
+
+@dataclass
+class Unit:
+    """What is converted and scored as one: a trained cell or a baseline on a pair."""
+
+    record: CellRecord
+    source: str
+    target: str
+    planned: PlannedCell | None
+
+    @property
+    def directions(self) -> list[Direction]:
+        """Both: one training converts either way, and either is scored."""
+        return [Direction(self.source, self.target), Direction(self.target, self.source)]
+
+
+@dataclass(frozen=True)
+class UtteranceLabels:
+    """Which utterance a score belongs to."""
+
+    unit: Unit
+    direction: Direction
+    utterance: str
+
+
+# Where the converted speech of a unit's direction lies: wav by utterance id.
+Outputs = dict[tuple[str, Direction], dict[str, Path]]
+
+
+def units_of(plan: Plan) -> list[Unit]:
+    """All trained cells and all baselines of a plan, in the suite's order."""
+    trained = [_trained_unit(planned) for planned in plan.cells]
+    return trained + [_baseline_unit(cell) for cell in plan.baselines]
+
+
+def _trained_unit(planned: PlannedCell) -> Unit:
+    cell = planned.cell
+    record = CellRecord(
+        cell=cell.id,
+        system=cell.system,
+        pair=cell.pair,
+        seed=cell.seed,
+        kind="trained",
+        cached=planned.done,
+        key=planned.key,
+        log=str(planned.folder / "output.log"),
+    )
+    return Unit(record, cell.source, cell.target, planned)
+
+
+def _baseline_unit(cell: SuiteCell) -> Unit:
+    record = CellRecord(
+        cell=cell.id, system=cell.system, pair=str(cell.pair), seed=None, kind="baseline"
+    )
+    return Unit(record, cell.pair.source, cell.pair.target, None)
