@@ -28,7 +28,8 @@ def measure_in_process(cell_folder: Path, wav: Path, *, seconds: float, threads:
     """Measure the trained cell in `cell_folder` in a fresh process; returns throughput.csv rows.
 
     wav: a recording of the source speaker to convert. seconds: time spent on each of the three
-    phases, at least. threads: of PyTorch, as many as a cell trains with. Raises `VcbenchError` with the last line of what the process said.
+    phases, at least. threads: of PyTorch, as many as a cell trains with. Raises `VcbenchError`
+    with the last line of what the process said.
     """
     command = [sys.executable, "-m", "vcbench.throughput", str(cell_folder), str(wav)]
     command += ["--seconds", str(seconds), "--threads", str(threads)]
