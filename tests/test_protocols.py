@@ -61,6 +61,13 @@ def test_the_level_moves_c0_only(gain: float) -> None:
     assert np.allclose(loud.mcep[:, 0] + np.log(gain), soft.mcep[:, 0], rtol=0, atol=1e-6)
 
 
+def test_power_is_that_of_the_whole_spectrum() -> None:
+    frames = np.random.default_rng(0).normal(size=(7, 64)) * np.logspace(-3, 0, 7)[:, None]
+    energy = np.sum(frames**2, axis=1)  # Parseval: equal to the mean of |FFT|^2 over all bins
+    ours = protocols.normalized_power_db(np.abs(np.fft.rfft(frames)) ** 2)
+    assert np.allclose(ours, 10 * np.log10(energy / energy.mean()), rtol=0, atol=1e-9)
+
+
 def test_digital_silence_does_not_pass_the_gate() -> None:
     waveform = np.concatenate([np.zeros(8000), voice()])
     speech = protocols.get("vcbench-1").analyze(waveform, 16000).speech

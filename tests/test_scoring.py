@@ -6,6 +6,7 @@ import math
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -244,6 +245,20 @@ def test_equal_bad_files_are_each_named(tmp_path: Path, pair: tuple[Path, Path])
     files = [write(tmp_path / f"{i}.wav", np.zeros(16000)) for i in range(2)]
     results = score(*[(pair[0], file) for file in files])
     assert [r.failure.partition(":")[0] for r in results] == [str(file) for file in files]
+
+
+def test_scores_of_other_metrics_and_other_protocols_are_kept_apart(
+    pair: tuple[Path, Path], analyses: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for names in (["f0-rmse"], ["vuv-error"], ["f0-rmse"]):
+        assert list(score(pair, metrics=names)[0].values) == names
+    assert len(analyses) == 4
+    strict = replace(protocols.get("vcbench-1"), id="strict", gate_db=0.0)
+    monkeypatch.setitem(protocols._PROTOCOLS, "strict", strict)
+    arguments = {"metrics": METRICS, "registry": Registry(), "jobs": 1}
+    (other,) = score_all([ScoreItem(*pair)], protocol="strict", **arguments)  # type: ignore[arg-type]
+    assert other.values["mcd"] != score(pair)[0].values["mcd"]
+    assert len(analyses) == 8
 
 
 def test_changed_audio_is_scored_again(pair: tuple[Path, Path]) -> None:

@@ -161,7 +161,7 @@ PLUGINS = [
     (
         "test-gen",
         "^test-broken",
-        f"{GEN}: generator 'test-broken' cannot be used: its signature: "
+        f"{GEN}: generator 'test-broken' (plug.py:45) cannot be used: its signature: "
         "NameError: name 'Unknown' is not defined",
     ),
     (

@@ -246,7 +246,7 @@ def test_a_suite_that_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="nor a shipped suite of that name; .*demo, "):
+    with pytest.raises(UsageError, match=r"nor a shipped suite of that name; .*demo, "):
         suite.load(name)
 
 

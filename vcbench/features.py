@@ -13,7 +13,6 @@ import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +21,13 @@ import numpy as np
 from vcbench import fingerprint
 from vcbench.errors import DataError
 from vcbench.parallel import map_processes
-from vcbench.world import FeatureParameters, WorldFeatures
+from vcbench.world import FeatureParameters, WorldFeatures, pyworld_version
 
 if TYPE_CHECKING:
     from vcbench.corpora import ProgressCallback, Utterance
+
+# As many as the scoring protocol asks for before it speaks of an F0 error.
+MINIMUM_VOICED_FRAMES = 10
 
 _ARRAYS = ("f0_hz", "mcep", "coded_aperiodicity")
 
@@ -49,7 +51,7 @@ class FeatureStore:
             {
                 "parameters": parameters.to_json(),
                 "source": fingerprint.of_sources(["vcbench.world", "vcbench.audio"]),
-                "pyworld": _pyworld_version(),
+                "pyworld": pyworld_version(),
             }
         )
 
@@ -123,6 +125,18 @@ def save(path: Path, features: WorldFeatures) -> None:
     temporary.replace(path)
 
 
+def unvoiced(features: WorldFeatures, parameters: FeatureParameters) -> str:
+    """Why speech with so few voiced frames cannot be used, or an empty string if it can."""
+    voiced = int(np.count_nonzero(features.f0_hz > 0))
+    if voiced >= MINIMUM_VOICED_FRAMES:
+        return ""
+    return (
+        f"unvoiced: {voiced} frames with F0 between {parameters.f0_floor_hz:g} and "
+        f"{parameters.f0_ceil_hz:g} Hz, at least {MINIMUM_VOICED_FRAMES} are needed; "
+        "it is not speech, or whispered"
+    )
+
+
 def _extract_one(work: tuple[Path, Path, FeatureParameters]) -> str:
     """Analyse one file; returns what is wrong with it, or an empty string."""
     from vcbench import audio, world
@@ -133,20 +147,7 @@ def _extract_one(work: tuple[Path, Path, FeatureParameters]) -> str:
     except DataError as error:
         return str(error)
     features = world.analyze(waveform, parameters)
-    if not np.any(features.f0_hz > 0):
-        return (
-            f"{source}: no voiced frame between {parameters.f0_floor_hz:g} and "
-            f"{parameters.f0_ceil_hz:g} Hz: not speech, or whispered; F0 cannot be converted"
-        )
+    if problem := unvoiced(features, parameters):
+        return f"{source}: {problem}"
     save(destination, features)
     return ""
-
-
-def _pyworld_version() -> str:
-    """Version of pyworld or of its prebuilt twin; `absent` where only cached features are used."""
-    for name in ("pyworld", "pyworld-prebuilt"):
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return "absent"

@@ -40,7 +40,9 @@ def layer_table(network: nn.Module, inputs: Tensor) -> list[Layer]:
     seen: set[nn.Module] = set()
     names = {module: name for name, module in network.named_modules()}
 
-    def record(module: nn.Module, _: Any, output: Tensor) -> None:
+    def record(module: nn.Module, received: tuple[Any, ...], output: Any) -> None:
+        while isinstance(output, tuple | list):  # recurrent layers return their state as well
+            output = output[0]
         parameters = 0 if module in seen else count_parameters(module)
         seen.add(module)
         rows.append(
@@ -52,7 +54,7 @@ def layer_table(network: nn.Module, inputs: Tensor) -> list[Layer]:
                 channels=_channels(module),
                 output=_joined(output.shape[1:]),
                 parameters=parameters,
-                macs=_macs(module, output),
+                macs=_macs(module, received, output),
             )
         )
 
@@ -78,7 +80,7 @@ def count_macs(network: nn.Module, inputs: Tensor) -> int:
 def _op(module: nn.Module) -> str:
     """The class of PyTorch that a layer is, under whatever name a plugin derived from it."""
     for base in type(module).__mro__:
-        if base.__module__.startswith("torch.nn.modules"):
+        if base is not nn.Module and base.__module__.startswith("torch.nn.modules"):
             return base.__name__
     return type(module).__name__
 
@@ -93,18 +95,11 @@ def _channels(module: nn.Module) -> str:
     return str(getattr(module, "num_features", ""))
 
 
-def _macs(module: nn.Module, output: Tensor) -> int:
+def _macs(module: nn.Module, received: tuple[Any, ...], output: Tensor) -> int:
     if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
         outputs = module.weight.shape[0]
         return output.numel() // outputs * module.weight.numel()
     if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d):
-        inputs, outputs, *kernel = module.weight.shape
-        strides = [s for s in module.stride if isinstance(s, int)]
-        positions = output.numel() // (outputs * module.groups)
-        for s in strides:
-            positions //= s
-        area = 1
-        for k in kernel:
-            area *= k
-        return positions * inputs * outputs * area
+        inputs = module.weight.shape[0]
+        return received[0].numel() // inputs * module.weight.numel()
     return 0

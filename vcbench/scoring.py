@@ -13,7 +13,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from vcbench import alignment, audio, fingerprint, paths, protocols
 from vcbench.errors import DataError, UsageError
 from vcbench.parallel import map_processes
 from vcbench.plugins import Plugin, Registry
+from vcbench.world import pyworld_version
 
 if TYPE_CHECKING:
     from vcbench.corpora import ProgressCallback
@@ -38,8 +38,6 @@ _SOURCES = (
     "vcbench.scoring",
     "vcbench.world",
 )
-# They compute the features; only one of them is there.
-_PACKAGES = ("pyworld", "pyworld-prebuilt")
 # Pairs in one unit of work; all have one reference, which is analysed once for them.
 _GROUP = 16
 
@@ -291,16 +289,9 @@ def _version(protocol: str, metrics: Mapping[str, Plugin]) -> str:
             "protocol": protocol,
             "metrics": sorted(metrics),
             "source": fingerprint.of_sources([*_SOURCES, *plugin_files]),
-            "packages": {name: _installed_version(name) for name in _PACKAGES},
+            "pyworld": pyworld_version(),
         }
     )
-
-
-def _installed_version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _cache_entries(items: Sequence[ScoreItem], version: str) -> list[Path | str]:

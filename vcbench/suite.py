@@ -219,13 +219,11 @@ def _registry(root: Node, problems: list[Problem]) -> Registry:
     for index, node in enumerate(root.items("plugins")):
         if not isinstance(node.value, str):
             continue
-        path, where = Path(node.value), label(("plugins", index))
+        path, where = Path(node.value), f"{label(('plugins', index))}'{node.value}'"
         if path.suffix != ".py":
-            problems.append(
-                Problem(node.place, f"{where}must be a .py file; got {show(node.value)}")
-            )
+            problems.append(Problem(node.place, f"{where} must be a .py file"))
         elif not path.is_file():
-            problems.append(Problem(node.place, f"{where}no file {show(node.value)}"))
+            problems.append(Problem(node.place, f"{where} is not a file"))
         else:
             files[path] = (where, node)
     registry = Registry(files)
@@ -233,7 +231,7 @@ def _registry(root: Node, problems: list[Problem]) -> Registry:
         declared = [d for d in registry.declarations() if d.module == str(path)]
         reasons = {d.problem for d in declared if d.problem}
         for reason in reasons if declared else {"it registers no plugin"}:
-            text = f"{where}{show(node.value)} cannot be used: {one_line(reason)}"
+            text = f"{where} cannot be used: {one_line(reason)}"
             problems.append(Problem(node.place, text))
     return registry
 

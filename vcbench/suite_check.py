@@ -13,7 +13,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from vcbench.errors import PluginError, did_you_mean
-from vcbench.plugins import Kind, Registry
+from vcbench.plugins import Kind, Option, Plugin, Registry
 from vcbench.suite_schema import (
     BASELINES,
     SYSTEM_PARTS,
@@ -153,14 +153,9 @@ class _Checker:
             return None
         try:
             plugin = self.registry.get(kind, name.value)
-            options = {option.name: option for option in plugin.options}
+            options = {option.name: option for option in _options(plugin)}
         except PluginError as error:
             self.add(name, f"{label(path)}{one_line(error)}")
-            return None
-        except Exception as error:
-            # The plugin's author wrote a signature that Python cannot evaluate.
-            reason = f"its signature: {type(error).__name__}: {error}"
-            self.add(name, f"{label(path)}{kind} '{name.value}' cannot be used: {one_line(reason)}")
             return None
         given = {key: child for key, child in node.value.items() if key != "name"}
         owner = f"{kind} '{plugin.name}'"
@@ -177,6 +172,16 @@ class _Checker:
             else:
                 values |= _as_json(key, option.default)
         return Component(plugin.name, values)
+
+
+def _options(plugin: Plugin) -> tuple[Option, ...]:
+    try:
+        return plugin.options
+    except (NameError, AttributeError, TypeError, ValueError, SyntaxError) as error:
+        raise PluginError(
+            f"{plugin.kind} '{plugin.name}' ({plugin.origin}) cannot be used: its signature: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def one_line(message: object) -> str:

@@ -13,6 +13,7 @@ import importlib
 import warnings
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from importlib import metadata
 from typing import Any, Literal
 
 import numpy as np
@@ -165,6 +166,16 @@ def _frequency_transform(n: int, order: int, alpha: float) -> Array:
 def _alpha(sample_rate: int) -> float:
     """The all-pass constant that fits the mel scale best at this rate (0.41 at 16 kHz)."""
     return float(_pysptk().util.mcepalpha(sample_rate))
+
+
+def pyworld_version() -> str:
+    """Version of pyworld or of its prebuilt twin; `absent` where only cached features are used."""
+    for name in ("pyworld", "pyworld-prebuilt"):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return "absent"
 
 
 def _pyworld() -> Any:

@@ -1,102 +1,24 @@
-"""A server of the tests' own on loopback, and small stand-ins for VCC2016."""
+"""Small stand-ins for VCC2016, and a server to fetch them from."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
-
-
-@dataclass
-class Served:
-    """What the server gives for one path: `cuts` says after how many bytes it hangs up, in turn."""
-
-    body: bytes
-    etag: str = '"one"'
-    ranges: bool = True
-    cuts: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One request as the server saw it: its Range and If-Range headers, the status, bytes sent."""
-
-    path: str
-    range: str | None
-    if_range: str | None
-    status: int
-    sent: int
-
-
-@dataclass
-class Server:
-    """A running server: put `Served` into `files`, read requests from `seen`."""
-
-    url: str
-    files: dict[str, Served] = field(default_factory=dict)
-    seen: list[Seen] = field(default_factory=list)
-
-
-def _answer(handler: BaseHTTPRequestHandler, server: Server) -> None:
-    served = server.files.get(handler.path)
-    wanted, condition = handler.headers.get("Range"), handler.headers.get("If-Range")
-    status, body, extra = 404, b"", {}
-    if served is not None:
-        status, body, extra = 200, served.body, {"ETag": served.etag}
-        if served.ranges and wanted and condition in (None, served.etag):
-            start, total = int(wanted.removeprefix("bytes=").removesuffix("-")), len(served.body)
-            status, body = (206, body[start:]) if start < total else (416, b"")
-            shown = f"{start}-{total - 1}" if status == 206 else "*"
-            extra["Content-Range"] = f"bytes {shown}/{total}"
-    handler.send_response(status)
-    for name, value in {**extra, "Content-Length": str(len(body))}.items():
-        handler.send_header(name, value)
-    handler.end_headers()
-    if served is not None and served.cuts:
-        body = body[: served.cuts.pop(0)]
-    handler.wfile.write(body)
-    server.seen.append(Seen(handler.path, wanted, condition, status, len(body)))
+from loopback import Server, serve
+from small_files import Key, np_name, official_name, wav
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A web server on loopback that knows ranges and can cut connections."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            _answer(self, running)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        running = Server(f"http://127.0.0.1:{http.server_port}")
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serve() as running:
         yield running
-        http.shutdown()
-        thread.join()
-
-
-def wav(seed: int, *, rate: int = 16000, seconds: float = 0.06, channels: int = 1) -> bytes:
-    """A small wav file of noise; every seed gives other bytes."""
-    noise = np.random.default_rng(seed).standard_normal((int(rate * seconds), channels))
-    buffer = io.BytesIO()
-    soundfile.write(buffer, 0.1 * noise, rate, subtype="PCM_16", format="WAV")
-    return buffer.getvalue()
-
-
-Key = tuple[str, str, str]
 
 
 @pytest.fixture(scope="session")
@@ -123,17 +45,6 @@ def official_files(np_files: dict[Key, bytes]) -> dict[Key, bytes]:
     keys += [("eval", s, str(i)) for s in speakers for i in range(200001, 200055)]
     other = wav(9999)
     return {key: np_files.get(key, other) for key in keys}
-
-
-def np_name(key: Key) -> str:
-    """Where npVCC2016 keeps an utterance, below its root."""
-    return f"{key[0]}s/{key[1]}/wavs/{key[2]}.wav"
-
-
-def official_name(key: Key) -> str:
-    """Where the official archives keep an utterance."""
-    folder = {"train": "vcc2016_training", "eval": "evaluation_all"}[key[0]]
-    return f"{folder}/{key[1]}/{key[2]}.wav"
 
 
 Write = Callable[..., Path]

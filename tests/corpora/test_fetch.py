@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Served, Server  # type: ignore[import-not-found]
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from loopback import Served, Server
 
 from vcbench.corpora.fetch import Archive, download, extract, find_folder, unpacked
 from vcbench.errors import DataError
@@ -26,8 +26,8 @@ def sha256(content: bytes) -> str:
 
 
 def fetch(server: Server, folder: Path, **options: object) -> Path:
-    archive = Archive(f"{server.url}/a.zip", "a.zip", options.pop("sha256", None))  # type: ignore[arg-type]
-    return download(archive, folder, pause_s=0.0, **options)  # type: ignore[arg-type]
+    archive = Archive(f"{server.url}/a.zip", "a.zip", options.pop("sha256", None))
+    return download(archive, folder, pause_s=0.0, **options)
 
 
 def test_download(server: Server, tmp_path: Path) -> None:

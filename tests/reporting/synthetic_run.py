@@ -29,6 +29,7 @@ PROTOCOL_TEXT = (
     "16 kHz, 70 Hz low-cut; WORLD 5 ms, DIO+StoneMask 40-700 Hz, CheapTrick 1024; "
     "mel-cepstrum 24/0.41, c0 left out; frames above -20 dB; exact Euclidean DTW."
 )
+HOSTILE = "<script>alert(1)</script>"
 LOSSES = ("discriminator", "generator_adversarial", "cycle", "identity", "validation")
 
 
@@ -162,7 +163,7 @@ class SyntheticRun:
                 continue
             last = self.iterations if cell["status"] == "ok" else self.iterations // 3
             scale = 1 + 0.1 * self.effects[cell["system"]]
-            for iteration in range(10, last + 1, 10):
+            for iteration in range(50, last + 1, 50):
                 where = [cell["system"], cell["pair"], cell["seed"], iteration]
                 for name, level in levels.items():
                     if name == "validation" and iteration % 100:

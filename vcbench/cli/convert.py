@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Convert each file; one that cannot be is named, the others are converted, exit code 1."""
-    from vcbench import audio, world
+    from vcbench import audio, features, world
     from vcbench.conversion import trained_converter
     from vcbench.errors import DataError, UsageError
     from vcbench.plugins import Registry
@@ -46,8 +46,8 @@ def execute(args: argparse.Namespace) -> int:
         try:
             waveform = audio.read(wav, sample_rate=rate, resample=args.resample)
             analysed = world.analyze(waveform, converter.parameters)
-            if not (analysed.f0_hz > 0).any():
-                raise DataError(f"{wav}: no voiced frame: not speech, or whispered")
+            if problem := features.unvoiced(analysed, converter.parameters):
+                raise DataError(f"{wav}: {problem}")
         except DataError as error:
             failed += 1
             say(f"vcbench convert: {error}")

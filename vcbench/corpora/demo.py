@@ -2,8 +2,10 @@
 
 espeak-ng reads sentences that were written for vcbench. It is GPL-3, comes as the optional package
 `espeakng-loader` (`pip install 'vcbench[demo]'`), and is no part of vcbench. The voices differ in
-formants, pitch and rate, so there is something to convert; being synthetic and very regular, they
-show that a system learns, not how good it is on people.
+formants, pitch and rate, so there is something to convert: matching means and variances lowers the
+mel-cepstral distortion (vcbench-1) of all twelve directions, by 0.2 dB between the two female
+voices and by up to 2.4 dB from male to female. Being synthetic and very regular, they show that a
+system learns, not how good it is on people.
 
 The speech is synthesised in a process of its own, since espeak-ng's state is global to a process:
 `python -m vcbench.corpora.demo FOLDER`.
@@ -112,8 +114,13 @@ class Demo(Corpus):
         return self._folder()
 
     def check(self, *, sample_rate: int = SAMPLE_RATE) -> list[FileProblem]:
-        """Compare all files with the sums that were written when they were made."""
+        """Compare all files with the sums that were written when they were made.
+
+        Raises `DataError` if `prepare` was never called.
+        """
         folder = self._folder()
+        if not folder.is_dir():
+            raise DataError(f"{folder}: not made yet; make it: vcbench data fetch demo")
         sums = read_sums(folder / _SUMS) if (folder / _SUMS).is_file() else {}
         problems = [
             check_file(folder / name, sample_rate=sample_rate, sha256=sums.get(name))

@@ -81,9 +81,10 @@ def _inlined(panels: list[Panel]) -> list[dict[str, Any]]:
 
 def _pieces(text: str, names: Iterable[str]) -> list[tuple[str, str]]:
     """The answer in pieces with their CSS class: intervals, and names too short to be broken."""
-    short = sorted((n for n in names if n in text and len(n) <= 24), key=len, reverse=True)
     interval = rf"\[[{fmt.MINUS}\d., ]+\]"
-    parts = re.split(f"({'|'.join([interval, *map(re.escape, short)])})", text)
+    short = sorted((n for n in names if n in text and len(n) <= 24), key=len, reverse=True)
+    words = [rf"(?<![\w.-]){re.escape(name)}(?![\w-])" for name in short]
+    parts = re.split(f"({'|'.join([interval, *words])})", text)
     return [
         (part, "" if i % 2 == 0 else "interval" if part.startswith("[") else "short")
         for i, part in enumerate(parts)

@@ -27,7 +27,7 @@ class TrainingLog:
         self.path, self.cell = folder / LOG, cell
         self._sums: dict[str, Any] = {}  # tensors, read only when a line is due
         self._count = 0
-        self._since = time.perf_counter()
+        self._timed, self._since = 0, time.perf_counter()  # iterations since a moment
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, losses: Mapping[str, Any]) -> None:
@@ -35,6 +35,7 @@ class TrainingLog:
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
+        self._timed += 1
 
     def write(self, iteration: int) -> None:
         """Write means since the last line; raises `CellFailure` if one is not finite."""
@@ -47,7 +48,7 @@ class TrainingLog:
                     f"and {iteration}; try a smaller learning rate"
                 )
         factor = learning_rate_factor(iteration - 1, self.cell.recipe)
-        speed = self._count / max(time.perf_counter() - self._since, 1e-9)
+        speed = self._timed / max(time.perf_counter() - self._since, 1e-9)
         self._append(
             {
                 "iteration": iteration,
@@ -58,13 +59,23 @@ class TrainingLog:
                 "iterations_per_second": speed,
             }
         )
-        self._sums, self._count, self._since = {}, 0, time.perf_counter()
+        self._sums, self._count = {}, 0
+        self._restart_clock()
 
     def validation(self, iteration: int, value: float | None) -> None:
-        """Write the validation loss, which costs no training time in the log."""
+        """Write the validation loss, which costs no training time in the log.
+
+        Raises `CellFailure` if it is not finite: the last update may have ruined the weights after
+        the last training loss was computed.
+        """
         if value is not None:
+            if not math.isfinite(value):
+                raise CellFailure(
+                    f"{self.cell.id}: the validation loss became {value} at iteration {iteration}; "
+                    "try a smaller learning rate"
+                )
             self._append({"iteration": iteration, "validation": value})
-        self._since = time.perf_counter()
+        self._restart_clock()
 
     def pending(self) -> dict[str, float]:
         """Sums that no line holds yet, for the checkpoint."""
@@ -74,7 +85,7 @@ class TrainingLog:
         """Go back to a checkpoint: drop later lines, take up its sums."""
         kept = [line for line in self.lines() if line["iteration"] <= iteration]
         text = "".join(json.dumps(line) + "\n" for line in kept)
-        self.path.write_text(text, encoding="utf-8")
+        _replace(self.path, text)
         sums = dict(pending)
         self._count = int(sums.pop("count"))
         self._sums = dict(sums)
@@ -82,6 +93,9 @@ class TrainingLog:
     def lines(self) -> list[dict[str, Any]]:
         """All whole lines; one torn by a kill is dropped."""
         return read_log(self.path.parent)
+
+    def _restart_clock(self) -> None:
+        self._timed, self._since = 0, time.perf_counter()
 
     def _append(self, line: Mapping[str, float]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
@@ -121,6 +135,10 @@ def last_line(folder: Path) -> dict[str, Any]:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, json.dumps(value, indent=1))
+
+
+def _replace(path: Path, text: str) -> None:
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)

@@ -67,10 +67,10 @@ def train(
                 log.write(iteration)
             if iteration % recipe.validate_every == 0 or last:
                 log.validation(iteration, _validate(gan, speech, cell))
-            if iteration % recipe.checkpoint_every == 0 or last:
+            stop = not last and stop_requested()
+            if iteration % recipe.checkpoint_every == 0 or last or stop:
                 save()
-            elif stop_requested():
-                save()
+            if stop:
                 return None
     status = {
         "iterations": iteration,

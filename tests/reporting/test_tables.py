@@ -1,0 +1,185 @@
+"""The leaderboard as Markdown, LaTeX, CSV, JSON and on a terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+
+import pytest
+from rich.console import Console
+from synthetic_run import HOSTILE, METRICS, PROTOCOL_TEXT, SyntheticRun
+
+from vcbench.reporting.answer import answer
+from vcbench.reporting.machine import csv_text, json_text
+from vcbench.reporting.tables import latex, markdown, terminal_table
+
+
+def on_terminal(leaderboard, width: int) -> str:
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    console.print(terminal_table(leaderboard, width))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("form", [markdown, latex, csv_text, json_text])
+def test_numbers_never_stand_without_their_protocol(example, form) -> None:
+    text = form(example.leaderboard)
+    assert "vcbench-1" in text
+    assert PROTOCOL_TEXT in text
+
+
+def test_written_files_are_what_the_functions_give(example) -> None:
+    board = example.leaderboard
+    assert example.text("leaderboard.md") == markdown(board)
+    assert example.text("leaderboard.tex") == latex(board)
+    assert example.text("leaderboard.csv") == csv_text(board)
+    assert example.text("leaderboard.json") == json_text(board)
+
+
+def test_markdown_holds_a_row_per_system_with_marks_and_their_meaning(example) -> None:
+    text = markdown(example.leaderboard)
+    table = [line for line in text.splitlines() if line.startswith("| ")]
+    # Header, rule and 7 systems; then the same without rank for each of 4 metrics.
+    assert len(table) == 9 + len(METRICS) * 9
+    assert {line.count("|") for line in table[:9]} == {12}
+    assert table[0].startswith("| rank | system | MCD ↓ (dB, vcbench-1) | F0 RMSE ↓ (Hz, vcb")
+    mcd = example.leaderboard.row("residual-2d").scores["mcd"]
+    first = f"| 1 | residual-2d | {mcd.mean:.2f} [{mcd.low:.2f}, {mcd.high:.2f}] |"
+    assert table[2].startswith(first)
+    assert "| paper-1d ‡ |" in text
+    assert "- ‡ noticed in training: paper-1d/SF1-TM3/0: discriminator saturated" in text
+    assert "| – | residual-2d-bce † |" in text
+    assert "- † does not beat the untrained mean-variance on MCD (paired difference" in text
+    assert "Not ranked, because incomplete: residual-2d-bce: of 4 cells, 1 failed." in text
+    assert "- residual-2d-bce/SF1-TM3/1: failed: loss became NaN at iteration 660" in text
+    assert "| system | SF1 → TM3 | TM3 → SF1 | SM1 → TF2 | TF2 → SM1 |" in text.replace("\\>", ">")
+
+
+def test_markdown_shows_hostile_text_as_text(hostile) -> None:
+    text = markdown(hostile.leaderboard)
+    unescaped = re.sub(r"\\[\\`*_<>|&~\]]", "", text)
+    assert "<" not in unescaped
+    table = [line for line in text.splitlines() if line.startswith("| ")][:6]
+    cells = {len(re.findall(r"(?<!\\)\|", line)) for line in table}
+    assert cells == {12}
+    assert "\x1b" not in text
+
+
+def test_markdown_links_cannot_be_forged(leaderboard_of) -> None:
+    run = SyntheticRun(
+        effects={"a": 0.0}, question="[see](javascript:alert(1)) [x]: http://x [y][x]"
+    )
+    assert r"[see\](javascript" in markdown(leaderboard_of(run))
+
+
+def latex_tokens(text: str) -> list[str]:
+    """Commands, escaped characters and single characters of LaTeX source without comments."""
+    return re.findall(r"\\[A-Za-z]+|\\.|[^\\]", re.sub(r"(?m)^%.*\n", "", text), re.DOTALL)
+
+
+@pytest.mark.parametrize("name", ["example", "hostile"])
+def test_latex_is_balanced_and_has_equally_long_rows(name: str, request) -> None:
+    tokens = latex_tokens(latex(request.getfixturevalue(name).leaderboard))
+    depth = 0
+    for token in tokens:
+        depth += (token == "{") - (token == "}")
+        assert depth >= 0
+    assert depth == 0
+    assert not {"#", "_", "~", "%"} & set(tokens)
+    assert tokens.count("$") % 2 == 0
+    assert all(ord(t) < 0x250 for t in tokens if len(t) == 1)
+    body = "".join(tokens).split(r"\toprule")[1].split(r"\bottomrule")[0]
+    rows = [row for row in body.split(r"\\") if row.strip()]
+    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {10}
+
+
+def test_latex_sets_hostile_names_as_text(hostile) -> None:
+    text = latex(hostile.leaderboard)
+    assert (
+        r"a\textbar{}b\_c\$d\%\&\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}" in text
+    )
+    assert r"\textless{}script\textgreater{}alert(1)" in text
+
+
+def test_csv_holds_unrounded_values(example) -> None:
+    rows = list(csv.DictReader(io.StringIO(csv_text(example.leaderboard))))
+    assert [row["rank"] for row in rows] == ["1", "2", "3", "", "", "", ""]
+    for row in rows:
+        expected = example.leaderboard.row(row["system"])
+        assert float(row["mcd_mean"]) == expected.scores["mcd"].mean
+        assert float(row["mcd_ci95_low"]) == expected.scores["mcd"].low
+        assert (row["mcd_unit"], row["mcd_protocol"]) == ("dB", "vcbench-1")
+        assert int(row["mcd_expected"]) == expected.scores["mcd"].expected
+    assert rows[0]["beats_mean-variance"] == "True"
+    assert rows[3]["unranked_because"] == "of 4 cells, 1 failed"
+    assert rows[6]["beats_mean-variance"] == ""
+
+
+def test_json_is_strict_and_holds_everything(example) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    document = json.loads(json_text(example.leaderboard), parse_constant=refuse)
+    assert document["answer"] == answer(example.leaderboard)
+    assert document["ranked_by"] == "mcd"
+    assert document["metrics"]["mcd"]["better"] == "lower"
+    best = document["rows"][0]
+    mcd = example.leaderboard.rows[0].scores["mcd"]
+    assert best["scores"]["mcd"] == {
+        "mean": mcd.mean,
+        "ci95": [mcd.low, mcd.high],
+        "n": 64,
+        "expected": 64,
+    }
+    assert set(best["per_direction"]["mcd"]) == set(example.leaderboard.directions)
+    assert document["same_crops"]["ok"] is True
+
+
+def test_json_writes_undefined_values_as_null(leaderboard_of) -> None:
+    board = leaderboard_of(SyntheticRun(n_sentences=1, undefined=[("paper-1d", "mcd")]))
+    rows = {row["system"]: row for row in json.loads(json_text(board))["rows"]}
+    assert rows["paper-1d"]["scores"]["mcd"] == {
+        "mean": None,
+        "ci95": None,
+        "n": 0,
+        "expected": 8,
+    }
+    assert rows["paper-1d"]["beats_mean-variance"] is None
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 100, 120, 160, 200])
+@pytest.mark.parametrize("name", ["example", "hostile"])
+def test_the_terminal_table_fits_and_keeps_names_and_the_first_metric(
+    name: str, width: int, request
+) -> None:
+    board = request.getfixturevalue(name).leaderboard
+    text = on_terminal(board, width)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    for row in board.rows:
+        assert row.system in text
+        assert f"{row.scores['mcd'].mean:.2f}" in text
+    assert "protocol vcbench-1" in text
+    assert "† does not beat the untrained mean-variance" in text
+
+
+def test_a_wide_terminal_shows_every_column_and_a_narrow_one_says_what_is_left_out(example) -> None:
+    wide = on_terminal(example.leaderboard, 220)
+    assert "log F0 RMSE" in wide and "MACs" in wide and "left out" not in wide
+    assert "7.67 [7.45, 7.86]" in wide
+    narrow = on_terminal(example.leaderboard, 80)
+    assert "MACs" not in narrow and "F0 RMSE" in narrow
+    assert re.search(r"\d columns left out to fit; all in leaderboard\.md", narrow)
+
+
+def test_a_terminal_cannot_be_driven_by_names(hostile) -> None:
+    text = on_terminal(hostile.leaderboard, 200)
+    assert HOSTILE in text
+    assert "\x1b" not in text
+
+
+def test_tables_of_a_run_without_trained_systems(leaderboard_of) -> None:
+    board = leaderboard_of(SyntheticRun(effects={}, seeds=()))
+    assert "holds untrained baselines only" in markdown(board)
+    assert r"\midrule" in latex(board)
+    assert "source-copy" in on_terminal(board, 80)

@@ -1,0 +1,399 @@
+"""Registration and discovery of plugins: entry points, files, and what goes wrong with them."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from vcbench import plugins
+from vcbench.errors import PluginError
+from vcbench.plugins import ENTRY_POINT_GROUPS, KINDS, PLURALS, Declaration, Registry
+
+GENERATOR = '''\
+from __future__ import annotations
+
+from typing import Literal
+
+from vcbench.plugins import register_generator
+
+PAPER = "Doe et al., 2026"
+
+
+@register_generator("{name}", paper=PAPER)
+def make(
+    *,
+    n_mcep: int,
+    scale: float,
+    width: Literal["wide", "narrow"] = "wide",
+    depth: int | None = None,
+):
+    """What it is, in one line.
+
+    And more.
+    """
+    return n_mcep * scale
+'''
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a plugin file."""
+
+    def write(source: str, name: str = "mine.py") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Puts a module on the path with the metadata of an installed package."""
+
+    def install(module: str, source: str | None, *, group: str = ENTRY_POINT_GROUPS[0]) -> Path:
+        site = tmp_path / "site"
+        info = site / f"{module}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{group}]\n{module} = {module}\n")
+        if source is not None:
+            (site / f"{module}.py").write_text(source)
+        monkeypatch.syspath_prepend(str(site))
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        return site / f"{module}.py"
+
+    return install
+
+
+def only(registry: Registry, module: Path | str) -> list[Declaration]:
+    """The declarations of one module among all."""
+    return [d for d in registry.declarations() if d.module == str(module)]
+
+
+def error_of(call: Callable[[], object]) -> str:
+    with pytest.raises(PluginError) as caught:
+        call()
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_listing_imports_no_plugin() -> None:
+    script = (
+        "import sys; from vcbench.plugins import Registry; r = Registry(); "
+        "print(r.names('generator'), r.names('metric')); "
+        "heavy = {'torch', 'numpy', 'pandas', 'architectures.cyclegan_vc'}; "
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert "cyclegan-vc-1d" in done.stdout
+    assert "mcd" in done.stdout
+
+
+def test_the_built_ins_come_through_entry_points() -> None:
+    registry = Registry()
+    assert {"cyclegan-vc-1d", "residual-pixelshuffle-2d"} <= set(registry.names("generator"))
+    assert {"gated-patchgan", "patchgan"} <= set(registry.names("discriminator"))
+    assert {"bce", "lsgan"} <= set(registry.names("objective"))
+    assert {"mcd", "f0-rmse", "log-f0-rmse", "vuv-error"} <= set(registry.names("metric"))
+    assert {"vcc2016", "folder", "demo"} <= set(registry.names("corpus"))
+    assert set(PLURALS.values()) == set(KINDS)
+
+
+def test_every_built_in_declaration_is_what_its_module_holds() -> None:
+    registry = Registry()
+    for declared in registry.declarations():
+        if declared.problem or not declared.module.startswith(("architectures.", "metrics.")):
+            continue
+        plugin = registry.get(declared.kind, declared.name)
+        assert plugin.summary == declared.summary != ""
+        assert dict(plugin.details) == {"paper": ""} | dict(declared.details)
+        assert str(plugin.source_file) == declared.origin.rpartition(":")[0]
+
+
+def test_a_declaration_is_read_from_the_source(write: Callable[..., Path]) -> None:
+    path = write("raise RuntimeError('imported')\n" + GENERATOR.replace("{name}", "read"))
+    [found] = only(Registry([path]), path)
+    assert (found.kind, found.name, found.problem) == ("generator", "read", "")
+    assert (found.summary, found.paper) == ("What it is, in one line.", "Doe et al., 2026")
+    origin, _, line = found.origin.rpartition(":")
+    assert origin == str(path)
+    assert "def make" in "\n".join(path.read_text().splitlines()[int(line) - 1 : int(line) + 1])
+
+
+def test_decorators_may_be_attributes_and_stand_on_classes(write: Callable[..., Path]) -> None:
+    path = write(
+        "from vcbench import plugins\n"
+        "import vcbench.plugins as p\n"
+        "@plugins.register_metric('m', unit='dB', better='lower')\ndef m(pair): 'M.'\n"
+        "@p.register_corpus('c', licence='free')\nclass C:\n    'C.'\n"
+        "@p.register_engine('e')\ndef e(*, jobs, device): 'E.'\n"
+    )
+    found = {d.name: d for d in only(Registry([path]), path)}
+    assert {name: d.kind for name, d in found.items()} == {
+        "m": "metric",
+        "c": "corpus",
+        "e": "engine",
+    }
+    assert dict(found["m"].details) == {"unit": "dB", "better": "lower"}
+    assert dict(found["c"].details) == {"licence": "free"}
+    plugin = Registry([path]).get("metric", "m")
+    assert dict(plugin.details) == {"paper": "", "unit": "dB", "better": "lower"}
+
+
+def test_getting_a_plugin_of_a_file(write: Callable[..., Path]) -> None:
+    path = write(GENERATOR.replace("{name}", "got"))
+    registry = Registry([str(path)])
+    plugin = registry.get("generator", "got")
+    assert (plugin.kind, plugin.name) == ("generator", "got")
+    assert plugin.factory(n_mcep=24, scale=0.5) == 12
+    assert plugin.summary == "What it is, in one line."
+    assert plugin.source_file == path
+    assert registry.get("generator", "got") == plugin  # the file is imported once
+
+
+def test_two_files_of_one_name_are_two_modules(write: Callable[..., Path]) -> None:
+    first = write(GENERATOR.replace("{name}", "first"), "a/mine.py")
+    second = write(GENERATOR.replace("{name}", "second"), "b/mine.py")
+    registry = Registry([first, second])
+    assert registry.get("generator", "first").source_file == first
+    assert registry.get("generator", "second").source_file == second
+
+
+def test_dataclasses_work_in_a_plugin_file(write: Callable[..., Path]) -> None:
+    path = write(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+        "@dataclass\nclass Size:\n    n: int = 3\n"
+        + GENERATOR.partition("\n")[2].replace("{name}", "d")
+    )
+    assert Registry([path]).get("generator", "d").factory(n_mcep=2, scale=1) == 2
+
+
+def test_options_are_what_the_harness_does_not_pass(write: Callable[..., Path]) -> None:
+    path = write(
+        GENERATOR.replace("{name}", "o").replace(
+            "scale: float,\n", "scale: float,\n    must: str,\n"
+        )
+    )
+    options = {o.name: o for o in Registry([path]).get("generator", "o").options}
+    assert list(options) == ["must", "width", "depth"]
+    assert options["width"].annotation == Literal["wide", "narrow"]
+    assert options["depth"].annotation == int | None
+    assert options["must"].annotation is str
+    assert options["must"].default is inspect.Parameter.empty
+    assert (options["width"].default, options["depth"].default) == ("wide", None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reserved"),
+    [
+        ("generator", "n_mcep, scale"),
+        ("discriminator", "n_mcep, scale"),
+        ("objective", "sigmoid"),
+        ("metric", "pair"),
+        ("corpus", "data_dir"),
+        ("engine", "jobs, device"),
+    ],
+)
+def test_each_kind_has_its_reserved_arguments(kind: Any, reserved: str) -> None:
+    namespace: dict[str, Any] = {}
+    exec(f"def factory({reserved}, extra=1): ...", namespace)
+    plugin = plugins.Plugin(kind, "x", namespace["factory"], "here:1", {})
+    assert [(o.name, o.annotation, o.default) for o in plugin.options] == [("extra", Any, 1)]
+
+
+def test_an_installed_package_is_found(install: Callable[..., Path]) -> None:
+    path = install("vcb_third_party", GENERATOR.replace("{name}", "third"))
+    registry = Registry()
+    [found] = only(registry, "vcb_third_party")
+    assert (found.name, found.origin.rpartition(":")[0]) == ("third", str(path))
+    assert registry.get("generator", "third").factory(n_mcep=3, scale=2) == 6
+
+
+def test_an_unknown_name_gets_the_nearest_and_all(write: Callable[..., Path]) -> None:
+    registry = Registry([write(GENERATOR.replace("{name}", "narrow-net"))])
+    message = error_of(lambda: registry.get("generator", "narow-net"))
+    assert message.startswith("unknown generator 'narow-net': did you mean 'narrow-net'? (valid: ")
+    assert "cyclegan-vc-1d, " in message
+    assert error_of(lambda: registry.get("engine", "narrow-net")).startswith("unknown engine ")
+
+
+def test_one_name_twice_is_an_error_that_shows_both_origins(
+    write: Callable[..., Path], install: Callable[..., Path]
+) -> None:
+    first = install("vcb_twice", GENERATOR.replace("{name}", "twin"))
+    second = write(GENERATOR.replace("{name}", "twin"))
+    registry = Registry([second])
+    message = error_of(lambda: registry.get("generator", "twin"))
+    assert message.startswith("generator 'twin' is declared twice: ")
+    assert f"{first}:" in message
+    assert f"{second}:" in message
+    assert registry.names("generator").count("twin") == 1
+    assert registry.get("generator", "cyclegan-vc-1d").name == "cyclegan-vc-1d"  # others still work
+
+
+def test_one_name_of_two_kinds_is_no_conflict(write: Callable[..., Path]) -> None:
+    path = write(
+        "from vcbench.plugins import register_discriminator, register_generator\n"
+        "@register_generator('x')\ndef g(*, n_mcep, scale): return 'g'\n"
+        "@register_discriminator('x')\ndef d(*, n_mcep, scale): return 'd'\n"
+    )
+    registry = Registry([path])
+    assert registry.get("generator", "x").factory(n_mcep=1, scale=1) == "g"
+    assert registry.get("discriminator", "x").factory(n_mcep=1, scale=1) == "d"
+
+
+def test_one_module_named_twice_is_one_plugin(
+    install: Callable[..., Path], write: Callable[..., Path]
+) -> None:
+    install("vcb_once", GENERATOR.replace("{name}", "once"))
+    install("vcb_again", None, group=ENTRY_POINT_GROUPS[1])
+    info = write("", "site/vcb_again-1.0.dist-info/entry_points.txt")
+    info.write_text(f"[{ENTRY_POINT_GROUPS[1]}]\nagain = vcb_once\n")
+    assert Registry().get("generator", "once").name == "once"
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "reason"),
+    [
+        (
+            "vcb_needs",
+            "import no_such_package.deep\n" + GENERATOR,
+            "it needs the package 'no_such_package', which is not installed",
+        ),
+        (
+            "vcb_from",
+            "from no_such_package import thing\n" + GENERATOR,
+            "it needs the package 'no_such_package', which is not installed",
+        ),
+    ],
+)
+def test_a_plugin_that_needs_a_missing_package_is_listed_with_the_reason(
+    install: Callable[..., Path], name: str, source: str, reason: str
+) -> None:
+    # A future import must stand first; the rest of the module stays as it is.
+    install(
+        name, source.replace("from __future__ import annotations\n", "").replace("{name}", name)
+    )
+    registry = Registry()
+    [found] = only(registry, name)
+    assert (found.name, found.summary, found.problem) == (name, "What it is, in one line.", reason)
+    message = error_of(lambda: registry.get("generator", name))
+    assert message == f"generator '{name}' ({found.origin}) cannot be used: {reason}"
+
+
+def test_an_optional_import_is_no_missing_package(write: Callable[..., Path]) -> None:
+    path = write(
+        "try:\n    import no_such_package\nexcept ImportError:\n    no_such_package = None\n"
+        + GENERATOR.partition("\n")[2].replace("{name}", "optional")
+    )
+    assert Registry([path]).get("generator", "optional").name == "optional"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("def broken(:\n", "SyntaxError: "),
+        ("x = '\0'\n", "Error: "),
+        ("import no_such_package\n", "it needs the package 'no_such_package'"),
+        ("1 / 0\n", "cannot be imported: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_module_that_shows_no_plugins_and_fails_is_listed(
+    install: Callable[..., Path], source: str, reason: str
+) -> None:
+    install("vcb_fails", source)
+    registry = Registry()
+    [found] = only(registry, "vcb_fails")
+    assert reason in found.problem
+    assert "vcb_fails" in found.name + found.origin
+    # Others can be used; who looks for a plugin of that module learns why it is not there.
+    assert registry.get("objective", "bce").name == "bce"
+    assert reason in error_of(lambda: registry.get("generator", "of-that-module"))
+
+
+def test_entry_points_to_nothing_are_listed(install: Callable[..., Path]) -> None:
+    install("vcb_absent", None)
+    [found] = only(Registry(), "vcb_absent")
+    assert found.problem == "ImportError: no module named 'vcb_absent'"
+
+
+def test_files_that_are_not_there_or_not_text(tmp_path: Path) -> None:
+    binary = tmp_path / "binary.py"
+    binary.write_bytes(b"\xff\xfe\x00")
+    registry = Registry([tmp_path / "absent.py", binary])
+    [absent] = only(registry, tmp_path / "absent.py")
+    assert absent.problem.startswith("FileNotFoundError: ")
+    [unreadable] = only(registry, binary)
+    assert unreadable.problem.startswith("UnicodeDecodeError: ")
+
+
+def test_a_plugin_that_raises_on_import_is_listed_and_tells_why_when_used(
+    write: Callable[..., Path],
+) -> None:
+    path = write(GENERATOR.replace("{name}", "raises") + "\nraise RuntimeError('needs a GPU')\n")
+    registry = Registry([path])
+    [found] = only(registry, path)
+    assert (found.name, found.problem) == ("raises", "")
+    for _ in range(2):  # a failed import leaves nothing behind that would hide the second
+        message = error_of(lambda: registry.get("generator", "raises"))
+        assert message == (
+            f"generator 'raises' ({found.origin}) cannot be imported: RuntimeError: needs a GPU"
+        )
+
+
+def test_a_plugin_in_a_branch_not_taken_is_explained(write: Callable[..., Path]) -> None:
+    path = write(GENERATOR.replace("{name}", "gone") + "\n\ndel make\n")
+    message = error_of(lambda: Registry([path]).get("generator", "gone"))
+    assert "importing that module does not define it" in message
+
+
+def test_plugins_that_the_source_does_not_show_are_found_by_importing(
+    write: Callable[..., Path],
+) -> None:
+    path = write(
+        "from vcbench.plugins import register_generator\n\n\n"
+        "def make(*, n_mcep: int, scale: float, depth: int = 1):\n"
+        '    """Made in a loop."""\n\n\n'
+        "def variant(size):\n"
+        "    def factory(*, n_mcep: int, scale: float):\n"
+        '        """One size of many."""\n'
+        "        return size\n"
+        "    return register_generator(f'net-{size}')(factory)\n\n\n"
+        "small, large = variant(1), variant(2)\n"
+    )
+    registry = Registry([path])
+    found = only(registry, path)
+    assert [(d.kind, d.name, d.summary) for d in found] == [
+        ("generator", "net-1", "One size of many."),
+        ("generator", "net-2", "One size of many."),
+    ]
+    assert registry.get("generator", "net-2").factory(n_mcep=1, scale=1) == 2
+
+
+def test_a_decorator_changes_only_what_it_marks() -> None:
+    def factory(*, n_mcep: int, scale: float) -> float:
+        return n_mcep * scale
+
+    before = Registry().names("generator")
+    assert plugins.register_generator("unseen")(factory) is factory
+    assert factory(n_mcep=2, scale=3) == 6
+    assert Registry().names("generator") == before
+
+
+def test_declarations_are_sorted_and_stable(write: Callable[..., Path]) -> None:
+    path = write(GENERATOR.replace("{name}", "aaa"))
+    first, second = Registry([path]).declarations(), Registry([path]).declarations()
+    assert first == second
+    keys = [(KINDS.index(d.kind), d.name, d.origin) for d in first]
+    assert keys == sorted(keys)
+    assert Registry([path]).declarations("generator")[0].name == "aaa"

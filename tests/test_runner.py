@@ -1,0 +1,229 @@
+"""Whole runs: from a suite file to the report, through the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import small_corpus
+
+from vcbench.cli import main
+
+CONTRACT = [
+    "cells.jsonl",
+    "index.html",
+    "leaderboard.csv",
+    "leaderboard.json",
+    "leaderboard.md",
+    "leaderboard.tex",
+    "manifest.json",
+    "plan.json",
+    "results.csv",
+    "results.parquet",
+    "samples",
+    "throughput.csv",
+    "training.csv",
+]
+
+
+@dataclass(frozen=True)
+class Home:
+    """A suite with its corpus, a cache and a reports folder, shared by the tests of this file."""
+
+    suite: Path
+    data: Path
+    environment: dict[str, str]
+
+    def run(self, *arguments: str, suite: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """`vcbench run` in a process of its own."""
+        return subprocess.run(self.command(*arguments, suite=suite), **self.options())
+
+    def command(self, *arguments: str, suite: Path | None = None) -> list[str]:
+        named = str(suite or self.suite)
+        return [sys.executable, "-m", "vcbench", "run", named, "--data", str(self.data), *arguments]
+
+    def options(self) -> dict:
+        return {"env": self.environment, "capture_output": True, "text": True, "check": False}
+
+    @property
+    def latest(self) -> Path:
+        """The newest run of the suite `small`."""
+        return Path(self.environment["VCBENCH_REPORTS_DIR"], "small", "latest").resolve()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home in which the small suite has been run once, from nothing."""
+    folder = tmp_path_factory.mktemp("home")
+    suite = small_corpus.write(folder)
+    environment = {
+        **os.environ,
+        "VCBENCH_CACHE_DIR": str(folder / "cache"),
+        "VCBENCH_REPORTS_DIR": str(folder / "reports"),
+    }
+    home = Home(suite, folder, environment)
+    done = home.run()
+    assert done.returncode == 0, done.stderr
+    return home
+
+
+def cells(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "cells.jsonl").read_text().splitlines()]
+
+
+def test_a_run_leaves_what_the_contract_names(home: Home) -> None:
+    assert sorted(p.name for p in home.latest.iterdir()) == CONTRACT
+    assert [(c["cell"], c["status"]) for c in cells(home.latest)] == [
+        ("one-d/LOW-HIGH/0", "ok"),
+        ("two-d/LOW-HIGH/0", "ok"),
+        ("source-copy/LOW-HIGH/-", "ok"),
+        ("mean-variance/LOW-HIGH/-", "ok"),
+        ("resynthesis/LOW-HIGH/-", "ok"),
+    ]
+
+
+def test_every_system_is_scored_in_both_directions(home: Home) -> None:
+    results = pd.read_csv(home.latest / "results.csv")
+    counts = results.groupby(["system", "direction", "metric"])["value"].count()
+    # 5 systems x 2 directions x 2 metrics, each on the 2 evaluation sentences.
+    assert len(counts) == 20
+    assert (counts == 2).all()
+
+
+def test_baselines_bracket_as_they_must(home: Home) -> None:
+    results = pd.read_csv(home.latest / "results.csv")
+    mcd_db = results[results.metric == "mcd"].groupby("system")["value"].mean()
+    assert mcd_db["resynthesis"] < mcd_db["mean-variance"] < mcd_db["source-copy"]
+
+
+def test_all_systems_saw_the_same_crops(home: Home) -> None:
+    streams = {c["crop_stream_sha256"] for c in cells(home.latest) if c["kind"] == "trained"}
+    assert len(streams) == 1
+    assert None not in streams
+
+
+def test_throughput_is_measured_for_every_trained_system(home: Home) -> None:
+    rows = pd.read_csv(home.latest / "throughput.csv")
+    assert set(rows.system) == {"one-d", "two-d"}
+    for phase, metric in (
+        ("training", "iterations_per_second"),
+        ("training", "peak_memory"),
+        ("generator", "frames_per_second"),
+        ("generator", "real_time_factor"),
+        ("conversion", "real_time_factor"),
+        ("model", "macs"),
+    ):
+        found = rows[(rows.phase == phase) & (rows.metric == metric)]
+        assert len(found) == 2, (phase, metric)
+        assert (found.value > 0).all()
+
+
+def test_running_again_computes_nothing_and_says_so(home: Home) -> None:
+    before = (home.latest / "results.csv").read_bytes()
+    again = home.run()
+    assert again.returncode == 0, again.stderr
+    assert "features: 0 extracted" in again.stderr
+    assert "training: 0 cells trained, 2 cached" in again.stderr
+    assert "conversion: 0 utterances converted" in again.stderr
+    assert (home.latest / "results.csv").read_bytes() == before
+
+
+def test_changing_one_system_trains_only_that_one(home: Home, tmp_path: Path) -> None:
+    changed = tmp_path / "changed.yaml"
+    text = small_corpus.SUITE.replace(
+        "generator: cyclegan-vc-1d", "generator: {name: cyclegan-vc-1d, width: narrow}"
+    )
+    changed.write_text(text, encoding="utf-8")
+    done = home.run(suite=changed)
+    assert done.returncode == 0, done.stderr
+    assert "training: 1 cells trained, 1 cached" in done.stderr
+
+
+def test_a_cell_that_fails_costs_only_its_own_row(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(
+        "import torch\n"
+        "from vcbench.plugins import register_generator\n"
+        "class Broken(torch.nn.Conv1d):\n"
+        "    def forward(self, x):\n"
+        "        return super().forward(x) * float('nan')\n"
+        "@register_generator('broken')\n"
+        "def broken(*, n_mcep: int, scale: float):\n"
+        "    '''Says nothing but NaN.'''\n"
+        "    return Broken(n_mcep, n_mcep, 1)\n",
+        encoding="utf-8",
+    )
+    suite = tmp_path / "broken.yaml"
+    text = small_corpus.SUITE.replace("suite: small", "suite: broken\nplugins: [broken.py]")
+    text = text.replace("generator: cyclegan-vc-1d", "generator: broken")
+    suite.write_text(text, encoding="utf-8")
+    done = home.run(suite=suite)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    run = home.latest.parents[1] / "broken" / "latest"
+    status = {c["system"]: c for c in cells(run)}
+    assert status["one-d"]["status"] == "failed"
+    assert "became nan between iterations 1 and 2" in status["one-d"]["reason"]
+    assert all(c["status"] == "ok" for name, c in status.items() if name != "one-d")
+    rows = {r["system"]: r for r in json.loads((run / "leaderboard.json").read_text())["rows"]}
+    assert rows["one-d"]["rank"] is None
+    assert rows["two-d"]["rank"] == 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_and_the_same_command_goes_on(home: Home) -> None:
+    longer = ["--set", "training.iterations=300", "--set", "systems.one-d.training={}"]
+    command = home.command(*longer, "--jobs", "1")
+    with subprocess.Popen(
+        command, env=home.environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "30/300" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+        assert process.wait(60) == 130
+    assert "the same command continues" in rest
+    assert "Traceback" not in rest
+    plan = subprocess.run(
+        [sys.executable, "-m", "vcbench", "plan", *command[4:-2], "--json"], **home.options()
+    )
+    reasons = {c["cell"]: c["reason"] for c in json.loads(plan.stdout)["cells"]}
+    assert reasons["one-d/LOW-HIGH/0"] == "begun before: continues from its checkpoint"
+    done = subprocess.run(command, **home.options())
+    assert done.returncode == 0, done.stderr
+    interrupted = (home.latest / "results.csv").read_bytes()
+    time.sleep(1)
+    fresh = subprocess.run([*command, "--fresh"], **home.options())
+    assert fresh.returncode == 0, fresh.stderr
+    assert (home.latest / "results.csv").read_bytes() == interrupted
+
+
+def test_a_suite_error_is_one_line_and_runs_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = small_corpus.write(tmp_path)
+    suite.write_text(small_corpus.SUITE.replace("objective: bce", "objectiv: bce"))
+    assert main(["run", str(suite), "--data", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert f"{suite}:" in said
+    assert "objectiv" in said
+    assert "objective" in said
+    assert not Path(os.environ["VCBENCH_REPORTS_DIR"]).exists()
+
+
+def test_a_missing_corpus_says_how_to_get_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "vcc2016", "--budget", "smoke", "--data", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "vcbench data fetch vcc2016" in said
+    assert str(tmp_path) in said
