@@ -397,3 +397,67 @@ def test_declarations_are_sorted_and_stable(write: Callable[..., Path]) -> None:
     keys = [(KINDS.index(d.kind), d.name, d.origin) for d in first]
     assert keys == sorted(keys)
     assert Registry([path]).declarations("generator")[0].name == "aaa"
+
+
+def test_a_package_that_raises_when_looked_into_is_listed(
+    install: Callable[..., Path], write: Callable[..., Path]
+) -> None:
+    install("vcb_boom", None)
+    write("raise RuntimeError('boom')\n", "site/vcb_boom/__init__.py")
+    write(GENERATOR.replace("{name}", "inner"), "site/vcb_boom/inner.py")
+    write(
+        f"[{ENTRY_POINT_GROUPS[0]}]\ninner = vcb_boom.inner\n",
+        "site/vcb_boom-1.0.dist-info/entry_points.txt",
+    )
+    [found] = only(Registry(), "vcb_boom.inner")
+    assert found.problem == "RuntimeError: boom"
+    assert not found.is_named
+    assert found.name not in Registry().names("generator")
+
+
+def test_importing_a_plugin_of_another_module_does_not_declare_it_again(
+    write: Callable[..., Path],
+) -> None:
+    path = write("from architectures.objectives import bce\n")
+    assert Registry([path]).get("objective", "bce").name == "bce"
+
+
+def test_annotations_that_cannot_be_evaluated_are_a_plugin_error(
+    write: Callable[..., Path],
+) -> None:
+    path = write(GENERATOR.replace("{name}", "typed").replace("int | None", "Missing | None"))
+    plugin = Registry([path]).get("generator", "typed")
+    message = error_of(lambda: plugin.options)
+    assert message == (
+        f"generator 'typed' ({plugin.origin}) cannot be used: its signature: "
+        "NameError: name 'Missing' is not defined"
+    )
+
+
+def test_open_ended_arguments_are_no_options(write: Callable[..., Path]) -> None:
+    source = GENERATOR.replace("{name}", "open")
+    path = write(source.replace("= None,\n", "= None,\n    **further: int,\n"))
+    options = Registry([path]).get("generator", "open").options
+    assert [o.name for o in options] == ["width", "depth"]
+
+
+def test_a_class_may_be_the_factory(write: Callable[..., Path]) -> None:
+    path = write(
+        "from __future__ import annotations\n"
+        "from vcbench.plugins import register_generator\n"
+        "@register_generator('class')\nclass Net:\n    'N.'\n"
+        "    def __init__(self, *, n_mcep: int, scale: float, depth: int = 2): ...\n"
+    )
+    [option] = Registry([path]).get("generator", "class").options
+    assert (option.name, option.annotation, option.default) == ("depth", int, 2)
+
+
+def test_what_the_source_hides_is_found_beside_what_it_shows(write: Callable[..., Path]) -> None:
+    path = write(
+        GENERATOR.replace("{name}", "shown")
+        + "\n\nfrom functools import partial\n"
+        + "hidden = register_generator('hid' + 'den')(partial(make))\n"
+    )
+    registry = Registry([path])
+    assert {d.name for d in only(registry, path)} == {"shown", "hidden"}
+    assert registry.get("generator", "hidden").factory(n_mcep=2, scale=2) == 4

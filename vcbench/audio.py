@@ -32,13 +32,14 @@ def read(path: str | Path, *, sample_rate: int, resample: bool = False) -> Wavef
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"{path}: no such file")
+        raise DataError(f"{path}: {'not a file but a folder' if path.is_dir() else 'no such file'}")
     try:
         with soundfile.SoundFile(str(path)) as file:
             rate, channels, declared = file.samplerate, file.channels, file.frames
             samples = file.read(dtype="float64", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise DataError(f"{path}: not a readable audio file ({error})") from None
+    except RuntimeError as error:  # libsndfile's own text repeats the path
+        reason = str(getattr(error, "error_string", error)).rstrip(".")
+        raise DataError(f"{path}: not a readable audio file ({reason})") from None
     if len(samples) < declared or _is_truncated(path):
         raise DataError(
             f"{path}: truncated: the header promises more samples than the {len(samples)} present"
@@ -74,9 +75,12 @@ def write(path: str | Path, waveform: Waveform, *, sample_rate: int) -> float:
     """Write a waveform as 16-bit PCM and return the gain that was applied.
 
     The gain is 1.0 unless the peak would clip; then the whole file is attenuated to fit, which
-    changes its level but not its spectral shape.
+    changes its level but not its spectral shape. Raises `DataError` for NaN or infinite samples,
+    which 16 bits would turn into noise.
     """
     path = Path(path)
+    if not np.isfinite(waveform).all():
+        raise DataError(f"{path}: not written: the waveform contains NaN or infinite samples")
     path.parent.mkdir(parents=True, exist_ok=True)
     peak = float(np.max(np.abs(waveform), initial=0.0))
     limit = 32767 / 32768

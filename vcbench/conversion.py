@@ -7,7 +7,9 @@ section 4.1). The untrained baselines are here too, since they differ only in th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vcbench import audio, features, world
-from vcbench.errors import UsageError
+from vcbench.errors import DataError, PluginError, UsageError
 from vcbench.normalization import SpeakerStatistics, convert_f0
 from vcbench.world import Array, FeatureParameters, WorldFeatures
 
@@ -40,10 +42,20 @@ def convert(
     source: SpeakerStatistics,
     target: SpeakerStatistics,
 ) -> WorldFeatures:
-    """Convert one utterance of any length; `mapping` works on normalised mel-cepstra."""
+    """Convert one utterance of any length; `mapping` works on normalised mel-cepstra.
+
+    Raises `PluginError` if the mapping does not keep their shape.
+    """
+    normalized = source.normalize(source_features.mcep)
+    mapped = mapping(normalized)
+    if mapped.shape != normalized.shape:
+        raise PluginError(
+            f"the generator returned {mapped.shape} (frames, n_mcep) for {normalized.shape}; "
+            "it must return as much as it is given, for any number of frames"
+        )
     return WorldFeatures(
         f0_hz=convert_f0(source_features.f0_hz, source=source, target=target),
-        mcep=target.denormalize(mapping(source.normalize(source_features.mcep))),
+        mcep=target.denormalize(mapped),
         coded_aperiodicity=source_features.coded_aperiodicity,
     )
 
@@ -78,7 +90,8 @@ def trained_converter(
 ) -> VoiceConverter:
     """The trained generator of `direction` ("SF1>TM3" or its reverse).
 
-    Raises `UsageError` if the checkpoint was not trained for that direction.
+    Raises `UsageError` if the checkpoint was not trained for that direction, and `DataError` if its
+    weights do not fit the plugins that it names.
     """
     from vcbench.training.models import build_networks
 
@@ -90,7 +103,13 @@ def trained_converter(
         )
     source, target = direction.split(">")
     networks = build_networks(cell, registry)
-    networks.load_state_dict(checkpoint.training["networks"])
+    try:
+        networks.load_state_dict(checkpoint.training["networks"])
+    except RuntimeError:
+        raise DataError(
+            f"{cell.id}: the checkpoint's weights do not fit generator '{cell.generator.name}' and "
+            f"discriminator '{cell.discriminator.name}' as their source is now; train it again"
+        ) from None
     forward = source == cell.source
     generator = networks.source_to_target if forward else networks.target_to_source
     return VoiceConverter(
@@ -135,24 +154,35 @@ def run_task(task: ConversionTask) -> int:
     pairs = zip(task.inputs, task.outputs, strict=True)
     missing = [(source, output) for source, output in pairs if not output.exists()]
     if missing:
-        render = _renderer(task)
-        for source, output in missing:
-            waveform = render(features.load(source))
-            temporary = output.with_suffix(".tmp")
-            audio.write(temporary, waveform, sample_rate=task.parameters.sample_rate)
-            temporary.replace(output)
+        with _one_torch_thread() if task.checkpoint else nullcontext():
+            render = _renderer(task)
+            for source, output in missing:
+                waveform = render(features.load(source))
+                temporary = output.with_suffix(f".{os.getpid()}.tmp")
+                audio.write(temporary, waveform, sample_rate=task.parameters.sample_rate)
+                temporary.replace(output)
     return len(missing)
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """The workers share the processors; outside, PyTorch has as many threads as before."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _renderer(task: ConversionTask) -> Callable[[WorldFeatures], Array]:
     """Analysed speech to waveform, as the task's system does it."""
     if task.checkpoint is not None:
-        import torch
-
         from vcbench.plugins import Registry
         from vcbench.training.checkpoint import Checkpoint
 
-        torch.set_num_threads(1)
         checkpoint = Checkpoint.load(task.checkpoint)
         return trained_converter(checkpoint, Registry(task.plugin_files), task.direction)
     if task.statistics_from is None:

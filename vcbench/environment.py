@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import vcbench
+from vcbench.parallel import default_jobs
 
 PACKAGES = ("numpy", "scipy", "pandas", "torch", "pyworld", "pyworld-prebuilt", "pysptk")
 
@@ -40,7 +41,7 @@ def machine(device: str) -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
         "cpu": _cpu_name(),
-        "cpu_count": len(os.sched_getaffinity(0)),
+        "cpu_count": default_jobs(),
         "memory_gib": round(memory, 1),
         "isa": torch.backends.cpu.get_cpu_capability(),
         "gpu": torch.cuda.get_device_name() if device == "cuda" else None,

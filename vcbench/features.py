@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 MINIMUM_VOICED_FRAMES = 10
 
 _ARRAYS = ("f0_hz", "mcep", "coded_aperiodicity")
+# Editing any of these changes what a feature file holds.
+_SOURCES = ("vcbench.audio", "vcbench.features", "vcbench.world")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class FeatureStore:
         self._version = fingerprint.of_json(
             {
                 "parameters": parameters.to_json(),
-                "source": fingerprint.of_sources(["vcbench.world", "vcbench.audio"]),
+                "source": fingerprint.of_sources(_SOURCES),
                 "pyworld": pyworld_version(),
             }
         )
@@ -90,7 +92,10 @@ class FeatureStore:
         missing = {path: u for u, path in paths.items() if not path.exists()}
         work = [(u.path, path, self.parameters) for path, u in missing.items()]
         report = (lambda n: progress("extracting features", n, len(work))) if progress else None
-        problems += [p for p in map_processes(_extract_one, work, jobs=jobs, on_done=report) if p]
+        reasons = map_processes(_extract_one, work, jobs=jobs, on_done=report)
+        unusable = {path: why for path, why in zip(missing, reasons, strict=True) if why}
+        # Files of equal content, several empty ones say, were looked at once and are all named.
+        problems += [f"{u.path}: {unusable[p]}" for u, p in paths.items() if p in unusable]
         if problems:
             listing = "\n  ".join(sorted(problems))
             raise DataError(
@@ -101,10 +106,12 @@ class FeatureStore:
 
 
 def load(path: Path) -> WorldFeatures:
-    """Read a feature file; raises `DataError`, saying what to do, if it is damaged."""
+    """Read a feature file; raises `DataError`, saying what to do, if it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return WorldFeatures(*(arrays[name].astype(np.float64) for name in _ARRAYS))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such feature file; `vcbench run` computes it again") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{path}: damaged feature file ({error}); delete it, it will be computed again"
@@ -138,16 +145,16 @@ def unvoiced(features: WorldFeatures, parameters: FeatureParameters) -> str:
 
 
 def _extract_one(work: tuple[Path, Path, FeatureParameters]) -> str:
-    """Analyse one file; returns what is wrong with it, or an empty string."""
+    """Analyse one file; returns what is wrong with it, its name left out, or an empty string."""
     from vcbench import audio, world
 
     source, destination, parameters = work
     try:
         waveform = audio.read(source, sample_rate=parameters.sample_rate)
     except DataError as error:
-        return str(error)
+        return str(error).removeprefix(f"{source}: ")
     features = world.analyze(waveform, parameters)
-    if problem := unvoiced(features, parameters):
-        return f"{source}: {problem}"
-    save(destination, features)
-    return ""
+    problem = unvoiced(features, parameters)
+    if not problem:
+        save(destination, features)
+    return problem

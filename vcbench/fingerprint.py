@@ -25,12 +25,11 @@ def of_file(path: str | Path) -> str:
 def of_sources(sources: Iterable[str | Path]) -> str:
     """SHA-256 over source files, given as paths or as module names (which are not imported).
 
-    Any edit changes it, a comment's too: recomputing is cheap, trusting a stale result is not.
+    Any edit changes it, a comment's too: recomputing is cheap, trusting a stale result is not. The
+    folders they lie in do not, nor the order they are given in.
     """
-    digest = hashlib.sha256()
-    for path in sorted({_source_path(source) for source in sources}):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    paths = {_source_path(source) for source in sources}
+    return of_json(sorted([path.name, of_file(path)] for path in paths))
 
 
 def _source_path(source: str | Path) -> Path:

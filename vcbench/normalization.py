@@ -19,7 +19,7 @@ from vcbench.errors import DataError
 Array = NDArray[np.float64]
 
 
-# A mel-cepstral coefficient that never moves would be divided by zero.
+# What never moves would be divided by zero, or by the rounding error of its own mean.
 MINIMUM_STD = 1e-8
 
 
@@ -100,7 +100,7 @@ def convert_f0(f0_hz: Array, *, source: SpeakerStatistics, target: SpeakerStatis
     """
     converted = np.zeros_like(f0_hz, dtype=np.float64)
     voiced = f0_hz > 0
-    ratio = target.log_f0_std / source.log_f0_std if source.log_f0_std > 0 else 1.0
+    ratio = target.log_f0_std / source.log_f0_std if source.log_f0_std > MINIMUM_STD else 1.0
     centred = np.log(f0_hz[voiced]) - source.log_f0_mean
     converted[voiced] = np.exp(centred * ratio + target.log_f0_mean)
     return converted

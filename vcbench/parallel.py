@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -38,22 +40,22 @@ def map_processes(
     # Spawned, not forked: the parent may hold torch's threads, which do not survive a fork.
     context = multiprocessing.get_context("spawn")
     workers = min(jobs, len(items))
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
+    try:
         futures = [pool.submit(function, item) for item in items]
-        try:
-            for count, future in enumerate(as_completed(futures), start=1):
-                future.result()
-                if on_done:
-                    on_done(count)
-        except BrokenProcessPool:
-            raise VcbenchError(
-                f"a worker process died while running {function.__name__} on {len(items)} items, "
-                "perhaps for lack of memory; try again with a smaller --jobs"
-            ) from None
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for count, future in enumerate(as_completed(futures), start=1):
+            future.result()
+            if on_done:
+                on_done(count)
         return [future.result() for future in futures]
+    except BrokenProcessPool:
+        raise VcbenchError(
+            f"a worker process died while running {function.__name__} on {len(items)} items, "
+            "perhaps for lack of memory; try again with a smaller --jobs"
+        ) from None
+    finally:
+        # Not `with`: leaving it shuts down again, and that one would take the cancelling back.
+        pool.shutdown(cancel_futures=True)
 
 
 def default_jobs() -> int:
@@ -67,7 +69,18 @@ def threads_per_job(jobs: int) -> int:
     return max(1, default_jobs() // jobs)
 
 
-def _one_thread() -> None:
-    """Each worker is one thread: numerical libraries read these when they are first imported."""
+def _prepare_worker() -> None:
+    # Numerical libraries read these when they are first imported: each worker is one thread.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"
+    # Ctrl-C reaches every process of the terminal; the parent ends its workers in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

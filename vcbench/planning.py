@@ -6,6 +6,7 @@ reading the audio's bytes is enough to know what is missing.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from vcbench.training.cell import Cell, ComponentSpec, Recipe
 from vcbench.world import FeatureParameters
 
 if TYPE_CHECKING:
-    from vcbench.corpora import Corpus, ProgressCallback, Utterance
+    from vcbench.corpora import Corpus, ProgressCallback, Subset, Utterance
     from vcbench.suite import Cell as SuiteCell
     from vcbench.suite import Suite
 
@@ -116,7 +117,7 @@ def _speech(suite: Suite, corpus: Corpus) -> Speech:
     train, validation, evaluation = {}, {}, {}
     speakers = sorted({name for pair in suite.pairs for name in (pair.source, pair.target)})
     for speaker in speakers:
-        utterances = corpus.utterances(speaker, "train")
+        utterances = _by_id(corpus, speaker, "train")
         if len(utterances) <= reserve:
             raise DataError(
                 f"speaker {speaker} has {len(utterances)} training utterances, of which "
@@ -124,7 +125,7 @@ def _speech(suite: Suite, corpus: Corpus) -> Speech:
             )
         train[speaker] = utterances[: len(utterances) - reserve]
         validation[speaker] = utterances[len(utterances) - reserve :]
-        evaluation[speaker] = corpus.utterances(speaker, "eval")
+        evaluation[speaker] = _by_id(corpus, speaker, "eval")
     shared = set.intersection(*({u.id for u in evaluation[s]} for s in speakers))
     if not shared:
         raise DataError(
@@ -134,6 +135,18 @@ def _speech(suite: Suite, corpus: Corpus) -> Speech:
     chosen = sorted(shared)[: suite.eval_utterances]
     evaluation = {s: tuple(u for u in evaluation[s] if u.id in set(chosen)) for s in speakers}
     return Speech(train, validation, evaluation)
+
+
+def _by_id(corpus: Corpus, speaker: str, subset: Subset) -> tuple[Utterance, ...]:
+    """Sorted here too, and checked: sentences of two speakers are paired by their position."""
+    utterances = sorted(corpus.utterances(speaker, subset), key=lambda u: u.id)
+    for one, other in itertools.pairwise(utterances):
+        if one.id == other.id:
+            raise DataError(
+                f"speaker {speaker} has the {subset} sentence '{one.id}' twice: "
+                f"{one.path} and {other.path}"
+            )
+    return tuple(utterances)
 
 
 def _parameters(suite: Suite) -> FeatureParameters:

@@ -162,6 +162,11 @@ class Declaration:
         """The citation that the plugin gives, or an empty string."""
         return self.details.get("paper", "")
 
+    @property
+    def is_named(self) -> bool:
+        """False for the entry that stands for a whole module that cannot be read."""
+        return not self.name.startswith("(")
+
 
 @dataclass(frozen=True)
 class Option:
@@ -189,13 +194,23 @@ class Plugin:
 
     @property
     def options(self) -> tuple[Option, ...]:
-        """The keywords a suite may give: all that the harness does not pass itself."""
-        hints = typing.get_type_hints(self.factory)
-        reserved = HARNESS_ARGUMENTS[self.kind]
+        """The keywords a suite may give: all that the harness does not pass itself.
+
+        Raises `PluginError` where an annotation names something that the module does not have.
+        """
+        try:
+            parameters = inspect.signature(self.factory, eval_str=True).parameters.values()
+        except (NameError, AttributeError, TypeError, ValueError, SyntaxError) as error:
+            raise PluginError(
+                f"{self.kind} '{self.name}' ({self.origin}) cannot be used: its signature: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        # A suite cannot know what *args or **kwargs would take.
+        named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         return tuple(
-            Option(p.name, hints.get(p.name, Any), p.default)
-            for p in inspect.signature(self.factory).parameters.values()
-            if p.name not in reserved
+            Option(p.name, Any if p.annotation is p.empty else p.annotation, p.default)
+            for p in named
+            if p.name not in HARNESS_ARGUMENTS[self.kind]
         )
 
     @property
@@ -229,7 +244,7 @@ class Registry:
 
     def names(self, kind: Kind) -> list[str]:
         """Sorted names of one kind."""
-        return sorted({d.name for d in self.declarations(kind)})
+        return sorted({d.name for d in self.declarations(kind) if d.is_named})
 
     def declaration(self, kind: Kind, name: str) -> Declaration:
         """The one declaration of `name`; raises `PluginError` if there is none or two."""
@@ -275,25 +290,32 @@ def _modules(files: tuple[Path, ...]) -> list[tuple[str, str]]:
 
 
 def _declared_in(module: str, label: str) -> list[Declaration]:
-    """Declarations read from a module's source; the module is imported only if it shows none."""
+    """Declarations read from a module's source; the module is imported only if it hides some."""
     unknown = Declaration("generator", f"({module})", module, label, problem="")
     try:
         path = Path(module) if module.endswith(".py") else _source_of(module)
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    except (OSError, ImportError, ValueError, SyntaxError) as error:
+    except Exception as error:
+        # Finding pkg.module imports pkg, and a stranger's package can raise anything.
         return [_with_problem(unknown, f"{type(error).__name__}: {error}")]
     problem = _missing_import(tree)
     found = [
         Declaration(kind, name, module, f"{path}:{line}", summary, details, problem)
         for kind, name, line, summary, details in _decorated(tree)
     ]
-    if found or problem:
+    if problem:
         return found or [_with_problem(unknown, problem)]
+    if found and len(found) == _registrations(tree):
+        return found
     try:
         plugins = _marked(_import(module, label=label))
     except PluginError as error:
-        return [_with_problem(unknown, str(error))]
-    return [Declaration(p.kind, p.name, module, p.origin, p.summary, p.details) for p in plugins]
+        return [*found, _with_problem(unknown, str(error))]
+    seen = {(d.kind, d.name) for d in found}
+    hidden = [p for p in plugins if (p.kind, p.name) not in seen]
+    return found + [
+        Declaration(p.kind, p.name, module, p.origin, p.summary, p.details) for p in hidden
+    ]
 
 
 def _with_problem(declaration: Declaration, problem: str) -> Declaration:
@@ -329,15 +351,27 @@ def _decorated(tree: ast.Module) -> list[tuple[Kind, str, int, str, dict[str, st
         if not isinstance(node, ast.FunctionDef | ast.ClassDef):
             continue
         for call in node.decorator_list:
-            if not isinstance(call, ast.Call) or not call.args:
-                continue
-            called = getattr(call.func, "id", getattr(call.func, "attr", ""))
-            kind = called.removeprefix("register_")
-            if kind in KINDS and called != kind and text(call.args[0]):
+            kind = _registered_kind(call)
+            if kind and isinstance(call, ast.Call) and call.args and text(call.args[0]):
                 details = {k.arg: text(k.value) for k in call.keywords if k.arg}
                 summary = (ast.get_docstring(node) or "").partition("\n")[0]
-                found.append((kind, text(call.args[0]), node.lineno, summary, details))
+                # The line that `inspect` gives too: one plugin has one origin.
+                line = node.decorator_list[0].lineno
+                found.append((kind, text(call.args[0]), line, summary, details))
     return found
+
+
+def _registered_kind(node: ast.AST) -> Kind | None:
+    """The kind that a call `register_KIND(...)` registers; None for anything else."""
+    if not isinstance(node, ast.Call):
+        return None
+    called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+    return next((kind for kind in KINDS if called == f"register_{kind}"), None)
+
+
+def _registrations(tree: ast.Module) -> int:
+    """How often the source calls a `register_*`, at whatever place."""
+    return sum(_registered_kind(node) is not None for node in ast.walk(tree))
 
 
 def _missing_import(tree: ast.Module) -> str:
@@ -387,7 +421,13 @@ def _marked(module: ModuleType) -> list[Plugin]:
         mark = getattr(value, _MARK, None)
         if callable(value) and isinstance(mark, tuple):
             kind, name, details = mark
-            source = inspect.getsourcefile(value) or module.__name__
-            line = inspect.getsourcelines(value)[1]
-            plugins.append(Plugin(kind, name, value, f"{source}:{line}", details))
+            plugins.append(Plugin(kind, name, value, _origin(value, module), details))
     return plugins
+
+
+def _origin(value: object, module: ModuleType) -> str:
+    try:
+        lines = inspect.getsourcelines(value)  # type: ignore[arg-type]
+        return f"{inspect.getsourcefile(value)}:{lines[1]}"  # type: ignore[arg-type]
+    except (TypeError, OSError):  # a partial, or made by exec
+        return str(module.__file__)

@@ -70,7 +70,7 @@ def copy_samples(
                 for unit in units:
                     wav = outputs.get((unit.record.cell, direction), {}).get(source.id)
                     if wav and unit.record.pair == str(pair) and unit.record.seed in (None, seed):
-                        name = f"{place}/{unit.record.system}.wav"
+                        name = f"{place}/converted/{unit.record.system}{wav.suffix}"
                         converted[unit.record.system] = folder.add_sample(wav, name)
                 samples.append(
                     {
@@ -78,8 +78,12 @@ def copy_samples(
                         "direction": str(direction),
                         "utterance": source.id,
                         "seed": seed,
-                        "source": folder.add_sample(source.path, f"{place}/source.wav"),
-                        "target": folder.add_sample(target.path, f"{place}/target.wav"),
+                        "source": folder.add_sample(
+                            source.path, f"{place}/source{source.path.suffix}"
+                        ),
+                        "target": folder.add_sample(
+                            target.path, f"{place}/target{target.path.suffix}"
+                        ),
                         "converted": converted,
                     }
                 )

@@ -49,10 +49,6 @@ class Estimate:
         """Whether there were sentences enough for an interval."""
         return bool(np.isfinite(self.low) and np.isfinite(self.high))
 
-    def excludes_zero(self) -> bool:
-        """Whether the interval lies wholly on one side of zero (False where there is none)."""
-        return self.has_interval and (self.low > 0 or self.high < 0)
-
 
 def mean_with_interval(
     values: ArrayLike,

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from vcbench.errors import PluginError, did_you_mean
-from vcbench.plugins import Kind, Option, Plugin, Registry
+from vcbench.plugins import Kind, Registry
 from vcbench.suite_schema import (
     BASELINES,
     SYSTEM_PARTS,
@@ -153,7 +153,7 @@ class _Checker:
             return None
         try:
             plugin = self.registry.get(kind, name.value)
-            options = {option.name: option for option in _options(plugin)}
+            options = {option.name: option for option in plugin.options}
         except PluginError as error:
             self.add(name, f"{label(path)}{one_line(error)}")
             return None
@@ -172,16 +172,6 @@ class _Checker:
             else:
                 values |= _as_json(key, option.default)
         return Component(plugin.name, values)
-
-
-def _options(plugin: Plugin) -> tuple[Option, ...]:
-    try:
-        return plugin.options
-    except (NameError, AttributeError, TypeError, ValueError, SyntaxError) as error:
-        raise PluginError(
-            f"{plugin.kind} '{plugin.name}' ({plugin.origin}) cannot be used: its signature: "
-            f"{type(error).__name__}: {error}"
-        ) from error
 
 
 def one_line(message: object) -> str:

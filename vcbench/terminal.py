@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
     from vcbench.corpora import ProgressCallback
 
@@ -47,17 +48,45 @@ def progress_bars() -> Iterator[ProgressCallback]:
         yield plain
         return
 
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
+    drawn = _Bars()
+    try:
+        yield drawn
+    finally:
+        drawn.stop()
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, object] = {}
 
-        def draw(description: str, done: int, total: int | None) -> None:
-            if description not in tasks:
-                tasks[description] = bars.add_task(description, total=total)
-            bars.update(tasks[description], completed=done, total=total)  # type: ignore[arg-type]
+class _Bars:
+    """Bars on stderr, one per description, that are drawn only while one of them is unfinished.
 
-        yield draw
+    In between the terminal belongs to others: two live displays would overwrite one another.
+    """
+
+    def __init__(self) -> None:
+        self._live: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, description: str, done: int, total: int | None) -> None:
+        if self._live is None:
+            self._live = self._start()
+        if description not in self._tasks:
+            self._tasks[description] = self._live.add_task(description, total=total)
+        self._live.update(self._tasks[description], completed=done, total=total)
+        if self._live.finished:
+            self.stop()
+
+    def stop(self) -> None:
+        """Leave the bars as they are on the screen; the next call begins new ones below."""
+        if self._live is not None:
+            self._live.stop()
+        self._live, self._tasks = None, {}
+
+    @staticmethod
+    def _start() -> Progress:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeRemainingColumn as Remaining
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+        bars = Progress(*columns, console=Console(stderr=True))
+        bars.start()
+        return bars

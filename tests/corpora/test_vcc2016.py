@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -179,6 +180,14 @@ def test_every_kind_of_damage_is_found(
     assert "44100 Hz" in details["200001.wav"]
     assert "truncated" in details["100003.wav"]
     assert "sha256" in details["100004.wav"]
+
+
+def test_absent_speakers_are_one_problem_each(
+    tmp_path: Path, write_official: Write, np_sums: dict[Any, str]
+) -> None:
+    shutil.rmtree(write_official(tmp_path) / "evaluation_all" / "SM2")
+    problems = Vcc2016(tmp_path, sums=np_sums).check()
+    assert found(problems, tmp_path) == {"evaluation_all/SM2": "missing"}
 
 
 def test_altered_official_file_is_corrupt_where_others_have_the_known_sums(
@@ -386,9 +395,18 @@ def test_damaged_copy_is_not_overwritten(
 ) -> None:
     mine = write_np(tmp_path / "data" / "npVCC2016") / "trains/SF1/wavs/100001.wav"
     mine.write_bytes(b"my own")
-    with pytest.raises(DataError, match=r"is there, but 1 files .*move it away and fetch again"):
+    with pytest.raises(DataError, match=r"npVCC2016: 1 files .*move it away and fetch again"):
         fetching().fetch()
     assert mine.read_bytes() == b"my own"
+    assert server.seen == []
+
+
+def test_half_a_copy_is_not_taken_for_a_whole_one(
+    server: Server, tmp_path: Path, fetching: Callable[..., Vcc2016], write_np: Write
+) -> None:
+    shutil.rmtree(write_np(tmp_path / "data" / "npVCC2016") / "evals")
+    with pytest.raises(DataError, match=r"files are not as published .* missing.* move it away"):
+        fetching().fetch()
     assert server.seen == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
 
 
 @pytest.fixture
-def leaderboard_of(tmp_path: Path):
+def leaderboard_of(tmp_path: Path) -> Callable[[SyntheticRun], Leaderboard]:
     """Builds the leaderboard of a synthetic run in this test's own folder."""
 
     def build_it(synthetic: SyntheticRun) -> Leaderboard:

@@ -60,6 +60,13 @@ def test_a_line_per_cell_and_one_for_their_mean() -> None:
     assert panel.note == ""
 
 
+def test_a_single_value_is_a_dot() -> None:
+    (panel,) = loss_panels(curves(1), styles(["a", "b"]))
+    (several,) = loss_panels(curves(2), styles(["a", "b"]))
+    markers = [p.svg.count("fill: var(--series-0)") for p in (panel, several)]
+    assert markers[0] > 0 and markers[1] == 0
+
+
 def test_long_curves_are_averaged_in_blocks_and_say_so() -> None:
     (panel,) = loss_panels(curves(10 * MAX_POINTS), styles(["a", "b"]))
     assert panel.note == "each point is the mean of 10 logged values"

@@ -53,9 +53,21 @@ def test_numbers_have_a_true_minus_and_no_negative_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "decimals"), [([7.9], 2), ([34.0, 5.0], 1), ([0.19], 3), ([1200.0], 0), ([], 2)]
+    ("values", "decimals"),
+    [
+        ([7.9], 2),
+        ([7.5, 7.5, 10.1, 3.1, 8.0], 2),  # one system above 10 does not coarsen the others
+        ([12.4], 2),
+        ([34.0], 1),
+        ([0.19], 4),
+        ([0.29], 3),
+        ([1200.0], 0),
+        ([0.00001], 4),
+        ([0.0, float("nan")], 2),
+        ([], 2),
+    ],
 )
-def test_decimals_give_the_largest_value_three_digits(values: list[float], decimals: int) -> None:
+def test_decimals_follow_the_median(values: list[float], decimals: int) -> None:
     assert fmt.decimals_for(values) == decimals
 
 

@@ -12,7 +12,9 @@ from rich.console import Console
 from synthetic_run import HOSTILE, METRICS, PROTOCOL_TEXT, SyntheticRun
 
 from vcbench.reporting.answer import answer
+from vcbench.reporting.leaderboard import build
 from vcbench.reporting.machine import csv_text, json_text
+from vcbench.reporting.run_files import read_run
 from vcbench.reporting.tables import latex, markdown, terminal_table
 
 
@@ -27,6 +29,14 @@ def test_numbers_never_stand_without_their_protocol(example, form) -> None:
     text = form(example.leaderboard)
     assert "vcbench-1" in text
     assert PROTOCOL_TEXT in text
+
+
+def test_a_protocols_text_does_not_repeat_its_id(tmp_path) -> None:
+    folder = SyntheticRun().write(tmp_path / "run")
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace(PROTOCOL_TEXT, f"vcbench-1: {PROTOCOL_TEXT}"))
+    text = markdown(build(read_run(folder)))
+    assert f"- Protocol vcbench-1: {PROTOCOL_TEXT}" in text
 
 
 def test_written_files_are_what_the_functions_give(example) -> None:

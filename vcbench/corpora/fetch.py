@@ -162,7 +162,7 @@ class ResumingDownloader:
         """Append the body to the part file, or begin it anew if `offset` is 0."""
         done = offset
         with self.part.open("ab" if offset else "wb") as file:
-            for block in response.iter_content(1 << 16):
+            for block in response.iter_content(1 << 14):
                 file.write(block)
                 done += len(block)
                 if self.progress:

@@ -32,6 +32,7 @@ SPEAKERS = ("SF1", "SF2", "SF3", "SM1", "SM2", "TF1", "TF2", "TM1", "TM2", "TM3"
 TRAIN_IDS = tuple(str(number) for number in range(100001, 100163))
 EVAL_IDS = tuple(str(number) for number in range(200001, 200055))
 SUBSETS: tuple[Subset, ...] = ("train", "eval")
+_KEPT = "it was left as it is: move it away and fetch again"
 SUMS_FILE = Path(__file__).with_name("vcc2016.sha256")
 
 # Utterance in the list of sums: (subset, speaker, id).
@@ -176,16 +177,16 @@ class Vcc2016(Corpus):
     ) -> Path:
         """Download, verify and unpack into `data_dir`; returns the folder that holds the corpus.
 
-        `variant` is `npVCC2016` (63 MB unpacked; the default of the split `paper`) or `official`
-        (about four times that; the default of `full`). What is there already is verified and kept.
-        Raises `DataError` if the download fails or is not what it should be.
+        `variant` is `npVCC2016` (four speakers; the default of the split `paper`) or `official`
+        (ten; the default of `full`). What is there already is verified and kept. Raises `DataError`
+        if the download fails or is not what it should be.
         """
         chosen = variant or ("npVCC2016" if self.split == "paper" else "official")
         if chosen not in self._parts:
             raise UsageError(f"vcc2016: variant '{chosen}': {did_you_mean(chosen, self._parts)}")
         for layout in _layouts(self.data_dir):
             if layout.variant == chosen and not layout.absent():
-                self._verify(layout, f"{layout.root} is there, but", "move it away and fetch again")
+                self._verify(layout, layout.root, _KEPT)
                 return layout.root
         for part in self._parts[cast(Variant, chosen)]:
             self._fetch_part(cast(Variant, chosen), part, progress)
@@ -194,6 +195,7 @@ class Vcc2016(Corpus):
     def _fetch_part(self, variant: Variant, part: Part, progress: ProgressCallback | None) -> None:
         destination = self.data_dir / part.folder
         if destination.is_dir():
+            self._verify(_layout_of(variant, part, destination), destination, _KEPT)
             return
         try:
             archive = download(part.archive, paths.cache_dir() / "downloads", progress)
@@ -209,10 +211,8 @@ class Vcc2016(Corpus):
                 if found is None:
                     wanted = " and ".join(part.children)
                     raise DataError(f"{part.archive.url}: no folder in it holds {wanted}")
-                layout = _np_layout(found)
-                if variant == "official":
-                    layout = Layout(variant, found, dict.fromkeys(part.subsets, found))
-                self._verify(layout, f"{part.archive.url}:", "it was discarded, fetch again")
+                layout = _layout_of(variant, part, found)
+                self._verify(layout, part.archive.url, "it was discarded, fetch again")
                 found.rename(destination)
         except DataError:
             archive.unlink()  # the next attempt shall not find it again
@@ -221,7 +221,7 @@ class Vcc2016(Corpus):
             raise DataError(f"{destination}: cannot be written ({error.strerror})") from None
         archive.unlink()
 
-    def _verify(self, layout: Layout, what: str, remedy: str) -> None:
+    def _verify(self, layout: Layout, what: str | Path, remedy: str) -> None:
         """Raises `DataError` if files are corrupt, or, in npVCC2016, missing.
 
         Of the official archives it is not known for sure which files they hold.
@@ -234,7 +234,7 @@ class Vcc2016(Corpus):
         if problems:
             names = [f"{p.path.relative_to(layout.root)} {p.kind}" for p in problems]
             shown = listing(names, at_most=3)
-            raise DataError(f"{what} {len(names)} files are not as published ({shown}): {remedy}")
+            raise DataError(f"{what}: {len(names)} files are not as published ({shown}); {remedy}")
 
     def _problems(self, layout: Layout, *, sample_rate: int) -> list[FileProblem]:
         """Missing, damaged or altered files.
@@ -248,10 +248,13 @@ class Vcc2016(Corpus):
         expected = _official_keys(tuple(layout.folders)) if is_official else sums
         problems: list[FileProblem] = []
         altered: list[FileProblem] = []
+        absent: set[Path] = set()
         intact = 0
         for key in sorted(expected):
             path = layout.path(key)
-            if problem := check_file(path, sample_rate=sample_rate):
+            if not path.parent.is_dir():
+                absent.add(path.parent)
+            elif problem := check_file(path, sample_rate=sample_rate):
                 problems.append(problem)
             elif key in sums:
                 difference = check_sum(path, sums[key])
@@ -263,6 +266,7 @@ class Vcc2016(Corpus):
                 "speech, whose files can be read but not verified"
             )
             altered = [FileProblem(layout.root, "unverified", detail)]
+        problems += [FileProblem(folder, "missing", "no such folder") for folder in absent]
         return sorted([*problems, *altered], key=lambda p: p.path)
 
     def _train_ids(self, speaker: str) -> tuple[str, ...]:
@@ -291,7 +295,7 @@ class Vcc2016(Corpus):
             if len(layout.absent()) < len(SUBSETS):
                 raise DataError(
                     f"corpus 'vcc2016' at {layout.root} is incomplete: there is no folder "
-                    f"{layout.absent()[0]}; vcbench data fetch vcc2016"
+                    f"{layout.absent()[0]}; vcbench data fetch vcc2016 --variant {layout.variant}"
                 )
         looked = listing([str(layout.folders["train"]) for layout in layouts], at_most=10)
         raise DataError(
@@ -319,6 +323,13 @@ def _layouts(data_dir: Path) -> Iterator[Layout]:
     for base in bases:
         yield _np_layout(base / "npVCC2016")
         yield _np_layout(base)
+
+
+def _layout_of(variant: Variant, part: Part, folder: Path) -> Layout:
+    """What a part's archive alone gives, unpacked to `folder`."""
+    if variant == "npVCC2016":
+        return _np_layout(folder)
+    return Layout(variant, folder, dict.fromkeys(part.subsets, folder))
 
 
 def _np_layout(root: Path) -> Layout:

@@ -18,6 +18,8 @@ from vcbench.plugins import register_engine
 
 POLL_S = 0.2
 GRACE_S = 30.0  # for a cell to finish its iteration and save
+# What PyTorch says on a GPU, on a CPU, and Python itself.
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "memoryerror")
 
 
 @register_engine("local")
@@ -44,7 +46,10 @@ class LocalEngine:
             while waiting or running:
                 while waiting and len(running) < self.jobs:
                     task = waiting.pop(0)
-                    running[task] = self._start(task)
+                    try:
+                        running[task] = self._start(task)
+                    except OSError as error:
+                        outcomes[task] = Outcome(task, "failed", f"cannot be started: {error}")
                 for task, process in list(running.items()):
                     if (code := process.poll()) is not None:
                         outcomes[task] = _outcome(task, code)
@@ -58,7 +63,8 @@ class LocalEngine:
 
     def _start(self, task: TrainingTask) -> subprocess.Popen[bytes]:
         # A session of its own: Ctrl-C reaches the harness alone, which then stops cells in order.
-        with task.output.open("ab") as output:
+        # A new file: what an earlier attempt said is not why this one fails.
+        with task.output.open("wb") as output:
             return subprocess.Popen(
                 task.command(self.threads),
                 stdin=subprocess.DEVNULL,
@@ -75,9 +81,18 @@ def _outcome(task: TrainingTask, code: int) -> Outcome:
     if code == -signal.SIGKILL:
         return Outcome(task, "oom", "killed by SIGKILL: probably the machine ran out of memory")
     if code < 0:
-        return Outcome(task, "failed", f"killed by {signal.Signals(-code).name}")
+        return Outcome(task, "failed", f"killed by {_signal_name(-code)}")
     text = task.output.read_text(encoding="utf-8", errors="replace").strip()
-    return Outcome(task, "failed", text.splitlines()[-1] if text else f"exit code {code}")
+    reason = text.splitlines()[-1] if text else f"exit code {code}"
+    out_of_memory = any(words in reason.lower() for words in OUT_OF_MEMORY)
+    return Outcome(task, "oom" if out_of_memory else "failed", reason)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
 
 
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -96,7 +96,7 @@ def loss_panels(training: pd.DataFrame, look: Mapping[str, Style]) -> list[Panel
         if frame.empty:
             continue
         with matplotlib.rc_context(_STYLE):
-            figure = Figure(figsize=(3.7, 2.2), layout="constrained")
+            figure = Figure(figsize=(3.3, 2.0), layout="constrained")
             axes = figure.add_subplot()
             block = _draw_losses(axes, frame, look)
             axes.set_xlabel("iteration")
@@ -127,7 +127,7 @@ def direction_panel(
     """
     systems = list(scores)
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(3.7, 0.55 + 0.2 * len(systems)), layout="constrained")
+        figure = Figure(figsize=(3.3, 0.55 + 0.2 * len(systems)), layout="constrained")
         axes = figure.add_subplot()
         for y, system in enumerate(systems):
             estimate, style = scores[system], look.get(system)
@@ -188,6 +188,9 @@ def _draw_losses(axes: Axes, frame: pd.DataFrame, look: Mapping[str, Style]) -> 
             color=style.colour,
             linewidth=1.3,
             dashes=style.dashes or (None, None),
+            # One point alone makes no line.
+            marker="o" if len(mean) == 1 else "",
+            markersize=3,
         )
     if lowest > 0 and highest > 30 * lowest:
         axes.set_yscale("log")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 from collections.abc import Iterable
 
 from vcbench.statistics import Estimate
@@ -47,11 +48,14 @@ def shortened(name: str, length: int) -> str:
 
 
 def decimals_for(values: Iterable[float]) -> int:
-    """Decimals that give the largest of `values` three significant digits, at most 4."""
-    largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
-    if largest == 0:
+    """Decimals for a column: three significant digits of its median, four if that begins with 1.
+
+    At most 4. The median, so that one system far off does not coarsen the others' numbers.
+    """
+    sizes = [abs(v) for v in values if math.isfinite(v) and v]
+    if not sizes:
         return 2
-    return min(4, max(0, 2 - math.floor(math.log10(largest))))
+    return min(4, max(0, 2 - math.floor(math.log10(statistics.median(sizes) / 2))))
 
 
 def decimals_for_difference(estimate: Estimate, decimals: int) -> int:

@@ -76,19 +76,26 @@ def marks(row: Row) -> list[str]:
     return [*signs, UNHEALTHY] if row.health else signs
 
 
+def protocol_notes(leaderboard: Leaderboard) -> list[str]:
+    """The text of every protocol that a score stands under."""
+    return [
+        f"Protocol {fmt.one_line(name)}: {fmt.one_line(text) or 'its text was not stored'}"
+        for name, text in leaderboard.protocols.items()
+    ]
+
+
 def notes(leaderboard: Leaderboard) -> list[str]:
-    """What the table means: protocols, arrows, intervals, marks, and why a row has no rank."""
+    """What the table means: arrows, intervals, marks, and why a row has no rank."""
     board = leaderboard
     found = [
-        f"Protocol {fmt.one_line(name)}: {fmt.one_line(text) or 'its text was not stored'}"
-        for name, text in board.protocols.items()
-    ]
-    found.append("↓ lower is better, ↑ higher is better. " + INTERVALS)
-    found.append(
+        "↓ lower is better, ↑ higher is better. " + INTERVALS,
         "n/N after a score: scored of expected utterances, where some are missing. RTF: seconds "
-        "of work per second of speech. Parameters and MACs: of one generator, MACs over 128 frames."
-    )
-    found += [reference_note(board), *(t for t in [rank_note(board)] if t)]
+        "of work per second of speech. Parameters and MACs: of one generator, the latter over 128 "
+        "frames.",
+        reference_note(board),
+    ]
+    if rank_note(board):
+        found.append(rank_note(board))
     flags = [flag for row in board.rows for flag in row.health]
     if flags:
         found.append(f"{UNHEALTHY} noticed in training: {fmt.one_line('; '.join(flags))}.")

@@ -56,7 +56,6 @@ def build(run: RunFiles) -> Leaderboard:
     return Leaderboard(
         suite=run.suite_name,
         question=str(run.manifest.get("question") or ""),
-        folder=run.folder,
         manifest=run.manifest,
         columns=columns,
         rows=_ranked(rows, columns, frames),

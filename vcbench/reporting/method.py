@@ -14,13 +14,17 @@ from vcbench.reporting.model import Leaderboard, Measured
 from vcbench.reporting.run_files import RunFiles
 
 _PHASES = ("training", "generator", "conversion", "model")
-# (short name, which way is good); what is not here keeps its own name and has no direction.
+# (short name with the way that is good, what it is about instead of the phase); what is not here
+# keeps its own name.
 _SHORT = {
-    "iterations_per_second": ("it/s", "↑"),
-    "frames_per_second": ("frames/s", "↑"),
-    "real_time_factor": ("RTF", "↓"),
-    "peak_memory": ("peak memory", "↓"),
-    "macs": ("MACs", ""),
+    "iterations_per_second": ("it/s ↑", ""),
+    "frames_per_second": ("frames/s ↑", ""),
+    "real_time_factor": ("RTF ↓", ""),
+    "peak_memory": ("peak memory ↓", ""),
+    "parameters": ("parameters", "all networks"),
+    "generator_parameters": ("parameters", "one generator"),
+    "discriminator_parameters": ("parameters", "one discriminator"),
+    "macs": ("MACs", "one generator, 128 frames"),
 }
 
 
@@ -54,12 +58,10 @@ def throughput_table(leaderboard: Leaderboard) -> dict[str, Any]:
 
 
 def _heading(phase: str, metric: str, unit: str) -> dict[str, str]:
-    short, arrow = _SHORT.get(metric, (fmt.one_line(metric).replace("_", " "), ""))
-    about = [phase] if unit in (short, "count") else [phase, unit]
-    return {
-        "label": f"{short} {arrow}".strip(),
-        "about": fmt.one_line(", ".join(text for text in about if text)),
-    }
+    label, about = _SHORT.get(metric, (fmt.one_line(metric).replace("_", " "), ""))
+    told_by_name = unit in ("count", "MAC", "s/s") or label.startswith(unit)
+    parts = [about or phase, "" if told_by_name else unit]
+    return {"label": label, "about": fmt.one_line(", ".join(part for part in parts if part))}
 
 
 def _measured(measured: Measured | None) -> dict[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from vcbench.reporting.crops import CropCheck
@@ -131,7 +130,6 @@ class Leaderboard:
 
     suite: str
     question: str
-    folder: Path
     manifest: Mapping[str, Any]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
@@ -173,9 +171,12 @@ class Leaderboard:
 
     @property
     def protocols(self) -> dict[str, str]:
-        """Text of every protocol that a column uses."""
+        """Text of every protocol that a column uses, without its id in front."""
         texts = self.manifest.get("protocols") or {}
-        return {c.protocol: str(texts.get(c.protocol, "")) for c in self.columns}
+        return {
+            c.protocol: str(texts.get(c.protocol, "")).removeprefix(f"{c.protocol}:").strip()
+            for c in self.columns
+        }
 
     def row(self, system: str) -> Row | None:
         """The row of one system."""

@@ -11,6 +11,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +103,19 @@ def _facts(leaderboard: Leaderboard) -> list[str]:
         fmt.count_of(leaderboard.n_sentences, "held-out sentence"),
         f"protocol {', '.join(leaderboard.protocols)}" if leaderboard.protocols else "",
         f"budget {manifest['budget']}" if manifest.get("budget") else "",
-        str(manifest.get("created_utc") or ""),
+        _utc(str(manifest.get("created_utc") or "")),
         f"vcbench {manifest['vcbench']}" if manifest.get("vcbench") else "",
         f"commit {commit}" if git.get("sha") else "",
     ]
     return [fmt.one_line(fact) for fact in found if fact]
+
+
+def _utc(stamp: str) -> str:
+    """`2026-11-20 21:30 UTC`, or the stored text where it is no time."""
+    try:
+        return datetime.fromisoformat(stamp).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except ValueError:
+        return stamp
 
 
 def _column(column: Column) -> dict[str, str]:

@@ -24,7 +24,7 @@ _THROUGHPUT = ["system", "device", "phase", "metric", "value", "unit"]
 
 @dataclass(frozen=True)
 class Cell:
-    """One line of cells.jsonl: how one system fared on one pair with one seed."""
+    """What the report needs of a line of cells.jsonl: how a system fared on a pair and seed."""
 
     cell: str
     system: str
@@ -33,8 +33,6 @@ class Cell:
     kind: str
     status: str
     reason: str = ""
-    cached: bool = False
-    seconds: float = 0.0
     iterations: int | None = None
     health: tuple[str, ...] = ()
     crop_stream_sha256: str | None = None

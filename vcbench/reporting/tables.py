@@ -27,6 +27,7 @@ from vcbench.reporting.grid import (
     leaderboard_grid,
     marks,
     notes,
+    protocol_notes,
 )
 from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Row
 
@@ -68,7 +69,7 @@ def markdown(leaderboard: Leaderboard) -> str:
         parts.insert(1, f"*{_md(board.question)}*")
     parts += [f"**Warning:** {_md(doubt)}" for doubt in doubts(board)]
     parts += [_md_table(leaderboard_grid(board))]
-    parts += ["\n".join(f"- {_md(note)}" for note in notes(board))]
+    parts += ["\n".join(f"- {_md(note)}" for note in [*protocol_notes(board), *notes(board)])]
     for column in board.columns:
         parts += [
             f"## {_md(header(column))} per direction",
@@ -89,6 +90,7 @@ def latex(leaderboard: Leaderboard) -> str:
     n_ranked = len(leaderboard.trained)
     if 0 < n_ranked < len(rows):
         rows.insert(n_ranked, r"\midrule")
+    remarks = [*doubts(leaderboard), *protocol_notes(leaderboard), *notes(leaderboard)]
     lines = [
         "% written by vcbench; needs \\usepackage{booktabs}",
         r"\begin{table}",
@@ -104,7 +106,7 @@ def latex(leaderboard: Leaderboard) -> str:
         r"\end{tabular}",
         "",
         r"\smallskip\footnotesize\raggedright",
-        *(f"{_tex(note)}\\par" for note in [*doubts(leaderboard), *notes(leaderboard)]),
+        *(f"{_tex(note)}\\par" for note in remarks),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"

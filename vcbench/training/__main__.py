@@ -11,6 +11,10 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vcbench.training.cell import Cell
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +28,6 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
 
     from vcbench.errors import VcbenchError
-    from vcbench.training.cell import Cell
     from vcbench.training.loop import train
 
     if options.threads:
@@ -35,12 +38,30 @@ def main(arguments: list[str] | None = None) -> int:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda number, _: stops.append(number))
     try:
-        cell = Cell.from_json(json.loads(options.cell.read_text(encoding="utf-8")))
+        cell = _read(options.cell)
         folder = options.folder or options.cell.parent
-        return 0 if train(cell, folder, stop_requested=lambda: bool(stops)) else 130
+        if train(cell, folder, stop_requested=lambda: bool(stops)):
+            return 0
+        print(f"{cell.id}: stopped; the same command continues where it was", file=sys.stderr)
+        return 130
     except VcbenchError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _read(path: Path) -> Cell:
+    """The cell in a JSON file; raises `DataError` if there is none."""
+    from vcbench.errors import DataError
+    from vcbench.training.cell import Cell
+
+    try:
+        return Cell.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: not a cell of this version of vcbench ({type(error).__name__}: {error})"
+        ) from None
 
 
 if __name__ == "__main__":

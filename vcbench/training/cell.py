@@ -7,8 +7,10 @@ machine together with the features and run there with `python -m vcbench.trainin
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,7 +107,8 @@ class Cell:
         """Content key: equal keys give equal weights on one machine.
 
         It covers all fields (feature files by their names, which are hashes of their content), the
-        source of training and of the three plugins, and PyTorch's version.
+        source of training and of the three plugins, with what these import of their own package,
+        and PyTorch's version.
         """
         described = self.to_json()
         for name in ("train_features", "validation_features"):
@@ -119,9 +122,11 @@ class Cell:
             registry.get("discriminator", self.discriminator.name),
             registry.get("objective", self.objective.name),
         )
-        described["source"] = fingerprint.of_sources(
-            [*_TRAINING_SOURCES, *{plugin.source_file for plugin in plugins}]
-        )
+        files = {path for plugin in plugins for path in _own_sources(plugin.factory.__module__)}
+        described["source"] = [
+            fingerprint.of_sources(_TRAINING_SOURCES),
+            *sorted(fingerprint.of_file(path) for path in files),
+        ]
         described["torch"] = _torch_version()
         return fingerprint.of_json(described)
 
@@ -143,6 +148,37 @@ class Cell:
         for name in ("train_features", "validation_features"):
             changed[name] = {speaker: tuple(paths) for speaker, paths in stored[name].items()}
         return cls(**{**stored, **changed})
+
+
+def _own_sources(module: str) -> set[Path]:
+    """The source of a plugin's module and of all that it imports of its own package."""
+    found: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ImportError, AttributeError, ValueError):  # a function, say, not a module
+            continue
+        if name not in found and spec and spec.origin and spec.origin.endswith(".py"):
+            found[name] = Path(spec.origin)
+            is_package = spec.submodule_search_locations is not None
+            inside = name if is_package else name.rpartition(".")[0]
+            imported = _imported_names(found[name].read_text(encoding="utf-8"), inside)
+            package = module.partition(".")[0]
+            waiting += [n for n in imported if n.partition(".")[0] == package]
+    return set(found.values())
+
+
+def _imported_names(source: str, package: str) -> Iterator[str]:
+    """Modules that source code in `package` imports, and what it imports from them."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parent = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            yield parent
+            yield from (f"{parent}.{alias.name}" for alias in node.names)
 
 
 def _torch_version() -> str:

@@ -7,7 +7,6 @@ checkpoint or the new one. Loaded with `weights_only=True`, so a stranger's file
 from __future__ import annotations
 
 import os
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,18 +63,25 @@ class Checkpoint:
             stored = torch.load(path, map_location=device, weights_only=True)
         except FileNotFoundError:
             raise DataError(f"{path}: no such checkpoint") from None
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        except Exception as error:  # a damaged file can make the unpickler raise anything
             reason = str(error).partition("\n")[0]
-            raise DataError(f"{path}: not a readable checkpoint ({reason})") from None
+            raise DataError(
+                f"{path}: not a readable checkpoint ({type(error).__name__}: {reason})"
+            ) from None
         if not isinstance(stored, dict) or stored.get("format") != FORMAT:
             raise DataError(f"{path}: not a vcbench checkpoint ('{FORMAT}' is expected)")
-        return cls(
-            cell=Cell.from_json(stored["cell"]),
-            iteration=stored["iteration"],
-            training=stored["training"],
-            statistics={
-                name: SpeakerStatistics.from_json(s) for name, s in stored["statistics"].items()
-            },
-            pending=stored["pending"],
-            torch_rng=stored["torch_rng"].cpu(),
-        )
+        try:
+            return cls(
+                cell=Cell.from_json(stored["cell"]),
+                iteration=stored["iteration"],
+                training=stored["training"],
+                statistics={
+                    name: SpeakerStatistics.from_json(s) for name, s in stored["statistics"].items()
+                },
+                pending=stored["pending"],
+                torch_rng=stored["torch_rng"].cpu(),
+            )
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"{path}: written by another version of vcbench ({type(error).__name__}: {error})"
+            ) from None
