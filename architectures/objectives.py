@@ -18,16 +18,27 @@ from vcbench.plugins import Objective, register_objective
 @register_objective("bce", paper="Goodfellow et al., 2014, arXiv:1406.2661")
 def bce(*, sigmoid: bool) -> Objective:
     """Binary cross-entropy, non-saturating for the generator; on probabilities or on logits."""
-    # Both are numerically safe: PyTorch bounds the logarithm of a probability at -100.
-    loss = F.binary_cross_entropy if sigmoid else F.binary_cross_entropy_with_logits
+    loss = _on_probabilities if sigmoid else _on_logits
 
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:
-        return (loss(real, torch.ones_like(real)) + loss(fake, torch.zeros_like(fake))) / 2
+        return (loss(real, are_real=True) + loss(fake, are_real=False)) / 2
 
     def generator(fake: Tensor) -> Tensor:
-        return loss(fake, torch.ones_like(fake))
+        return loss(fake, are_real=True)
 
     return Objective(discriminator, generator, chance_loss=log(2.0))
+
+
+def _on_logits(scores: Tensor, *, are_real: bool) -> Tensor:
+    """-log sigmoid(score) of real ones, -log(1 - sigmoid(score)) of fake ones, without overflow."""
+    return F.softplus(-scores if are_real else scores).mean()
+
+
+def _on_probabilities(scores: Tensor, *, are_real: bool) -> Tensor:
+    """The same behind a sigmoid. A NaN passes through, to be named; PyTorch's own function would
+    stop the process, and on a GPU ruin it."""
+    likelihood = scores if are_real else 1 - scores
+    return -likelihood.clamp(min=torch.finfo(scores.dtype).tiny).log().mean()
 
 
 @register_objective("lsgan", paper="Mao et al., 2017, arXiv:1611.04076")

@@ -51,7 +51,9 @@ class Home:
         return [sys.executable, "-m", "vcbench", "run", named, "--data", str(self.data), *arguments]
 
     def options(self) -> dict:
-        return {"env": self.environment, "capture_output": True, "text": True, "check": False}
+        # On one processor all but training happens in one process, which is quick to start.
+        one = {"preexec_fn": lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})}
+        return {**one, "env": self.environment, "capture_output": True, "text": True}
 
     @property
     def latest(self) -> Path:
@@ -92,10 +94,12 @@ def test_a_run_leaves_what_the_contract_names(home: Home) -> None:
 
 def test_every_system_is_scored_in_both_directions(home: Home) -> None:
     results = pd.read_csv(home.latest / "results.csv")
-    counts = results.groupby(["system", "direction", "metric"])["value"].count()
+    rows = results.groupby(["system", "direction", "metric"])["value"]
     # 5 systems x 2 directions x 2 metrics, each on the 2 evaluation sentences.
-    assert len(counts) == 20
-    assert (counts == 2).all()
+    assert list(rows.size()) == [2] * 20
+    # An untrained network may leave too little voiced speech to speak of F0; the rest may not.
+    defined = results[(results.metric == "mcd") | ~results.system.isin(["one-d", "two-d"])]
+    assert defined["value"].notna().all()
 
 
 def test_baselines_bracket_as_they_must(home: Home) -> None:

@@ -90,9 +90,7 @@ def tiny_cell(
         "recipe": replace(RECIPE, **(recipe or {})),
         "scale": 0.03,
         "features": FeatureParameters(n_mcep=n_mcep).to_json(),
-        "train_features": {
-            s: feature_files(store, s, lengths[s], n_mcep=n_mcep) for s in speakers
-        },
+        "train_features": {s: feature_files(store, s, lengths[s], n_mcep=n_mcep) for s in speakers},
         "validation_features": {
             s: feature_files(store, f"{s}-held-out", held_out, n_mcep=n_mcep) for s in speakers
         },

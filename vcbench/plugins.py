@@ -44,18 +44,24 @@ import importlib
 import importlib.util
 import inspect
 import sys
-import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
+from vcbench.discovery import (
+    KINDS,
+    Declaration,
+    Kind,
+    decorated,
+    missing_import,
+    registrations,
+    source_of,
+)
 from vcbench.errors import PluginError, did_you_mean
 
-Kind = Literal["generator", "discriminator", "objective", "metric", "corpus", "engine"]
-KINDS: tuple[Kind, ...] = typing.get_args(Kind)
 PLURALS: dict[str, Kind] = {
     "generators": "generator",
     "discriminators": "discriminator",
@@ -139,33 +145,6 @@ def _mark(kind: Kind, name: str, **details: str) -> Callable[[F], F]:
         return factory
 
     return decorate
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """A plugin as its source text declares it, before anything is imported.
-
-    `module` is an import path or, for a file that a suite names, a path ending in `.py`.
-    `problem` tells why it cannot be used, or is empty.
-    """
-
-    kind: Kind
-    name: str
-    module: str
-    origin: str
-    summary: str = ""
-    details: Mapping[str, str] = field(default_factory=dict)
-    problem: str = ""
-
-    @property
-    def paper(self) -> str:
-        """The citation that the plugin gives, or an empty string."""
-        return self.details.get("paper", "")
-
-    @property
-    def is_named(self) -> bool:
-        """False for the entry that stands for a whole module that cannot be read."""
-        return not self.name.startswith("(")
 
 
 @dataclass(frozen=True)
@@ -293,19 +272,19 @@ def _declared_in(module: str, label: str) -> list[Declaration]:
     """Declarations read from a module's source; the module is imported only if it hides some."""
     unknown = Declaration("generator", f"({module})", module, label, problem="")
     try:
-        path = Path(module) if module.endswith(".py") else _source_of(module)
+        path = Path(module) if module.endswith(".py") else source_of(module)
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     except Exception as error:
         # Finding pkg.module imports pkg, and a stranger's package can raise anything.
         return [_with_problem(unknown, f"{type(error).__name__}: {error}")]
-    problem = _missing_import(tree)
+    problem = missing_import(tree)
     found = [
         Declaration(kind, name, module, f"{path}:{line}", summary, details, problem)
-        for kind, name, line, summary, details in _decorated(tree)
+        for kind, name, line, summary, details in decorated(tree)
     ]
     if problem:
         return found or [_with_problem(unknown, problem)]
-    if found and len(found) == _registrations(tree):
+    if found and len(found) == registrations(tree):
         return found
     try:
         plugins = _marked(_import(module, label=label))
@@ -322,71 +301,6 @@ def _with_problem(declaration: Declaration, problem: str) -> Declaration:
     return Declaration(
         declaration.kind, declaration.name, declaration.module, declaration.origin, problem=problem
     )
-
-
-def _source_of(module: str) -> Path:
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ImportError(f"no module named '{module}'")
-    return Path(spec.origin)
-
-
-def _decorated(tree: ast.Module) -> list[tuple[Kind, str, int, str, dict[str, str]]]:
-    """(kind, name, line, summary, details) of each function under a `register_*` decorator."""
-    constants = {
-        target.id: node.value.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-
-    def text(node: ast.expr) -> str:
-        if isinstance(node, ast.Name):
-            return str(constants.get(node.id, ""))
-        return str(node.value) if isinstance(node, ast.Constant) else ""
-
-    found = []
-    for node in tree.body:
-        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
-            continue
-        for call in node.decorator_list:
-            kind = _registered_kind(call)
-            if kind and isinstance(call, ast.Call) and call.args and text(call.args[0]):
-                details = {k.arg: text(k.value) for k in call.keywords if k.arg}
-                summary = (ast.get_docstring(node) or "").partition("\n")[0]
-                # The line that `inspect` gives too: one plugin has one origin.
-                line = node.decorator_list[0].lineno
-                found.append((kind, text(call.args[0]), line, summary, details))
-    return found
-
-
-def _registered_kind(node: ast.AST) -> Kind | None:
-    """The kind that a call `register_KIND(...)` registers; None for anything else."""
-    if not isinstance(node, ast.Call):
-        return None
-    called = getattr(node.func, "id", getattr(node.func, "attr", ""))
-    return next((kind for kind in KINDS if called == f"register_{kind}"), None)
-
-
-def _registrations(tree: ast.Module) -> int:
-    """How often the source calls a `register_*`, at whatever place."""
-    return sum(_registered_kind(node) is not None for node in ast.walk(tree))
-
-
-def _missing_import(tree: ast.Module) -> str:
-    """Names the first package that the module needs and that is not installed."""
-    for node in tree.body:
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module]
-        for name in names:
-            package = name.partition(".")[0]
-            if package not in sys.modules and importlib.util.find_spec(package) is None:
-                return f"it needs the package '{package}', which is not installed"
-    return ""
 
 
 def _import(module: str, *, label: str) -> ModuleType:

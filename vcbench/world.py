@@ -50,8 +50,9 @@ class FeatureParameters:
 class WorldFeatures:
     """One analysed utterance.
 
-    f0_hz: (frames,). mcep: (frames, n_mcep). coded_aperiodicity: (frames, bands) in dB; decoding it
-    gives back D4C's aperiodicity without loss, since D4C itself only estimates these bands.
+    f0_hz: (frames,). mcep: (frames, n_mcep). coded_aperiodicity: (frames, bands) in dB. Decoding it
+    gives back D4C's aperiodicity, since D4C itself only estimates these bands; but a frame whose
+    bands average above -0.5 dB, nearly all noise, becomes wholly aperiodic.
     """
 
     f0_hz: Array

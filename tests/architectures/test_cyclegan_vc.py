@@ -113,9 +113,7 @@ def test_pixel_shuffle_is_tensorflows_reshape(sizes: tuple[int, int, int, int]) 
     x = counting(*sizes)
     channels_last = x.numpy().transpose(0, 2, 1)
     reshaped = channels_last.reshape(batch, frames * factor, channels)
-    np.testing.assert_array_equal(
-        pixel_shuffle_1d(x, factor).numpy(), reshaped.transpose(0, 2, 1)
-    )
+    np.testing.assert_array_equal(pixel_shuffle_1d(x, factor).numpy(), reshaped.transpose(0, 2, 1))
 
 
 @unhurried

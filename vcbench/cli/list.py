@@ -36,7 +36,7 @@ def execute(args: argparse.Namespace) -> int:
                 for d in registry.declarations(kind)
             ]
     if args.kind in (None, "suites"):
-        from vcbench.suite import shipped
+        from suites import shipped
 
         listing["suites"] = [{"name": name, "summary": summary} for name, summary in shipped()]
     if args.json:

@@ -123,12 +123,11 @@ class Cell:
             registry.get("objective", self.objective.name),
         )
         files = {path for plugin in plugins for path in _own_sources(plugin.factory.__module__)}
-        described["source"] = [
+        code = [
             fingerprint.of_sources(_TRAINING_SOURCES),
             *sorted(fingerprint.of_file(path) for path in files),
         ]
-        described["torch"] = _torch_version()
-        return fingerprint.of_json(described)
+        return fingerprint.of_json({"cell": described, "code": code, "torch": _torch_version()})
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict; `from_json` reads it back."""

@@ -8,8 +8,8 @@ import pytest
 from suite_files import SUITE, Files
 
 from vcbench.plugins import Registry
-from vcbench.suite_check import check
-from vcbench.suite_yaml import parse
+from vcbench.suite.check import check
+from vcbench.suite.positions import parse
 
 NAME = "must be letters, digits, '.', '_' and '-', beginning with a letter or digit"
 PAIR = (

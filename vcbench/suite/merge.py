@@ -1,7 +1,7 @@
 """Where a suite's values come from: its file, its base, a budget and the command line, merged.
 
-Everything here works on trees with places (`vcbench.suite_yaml.Node`), before any check, so that
-what is wrong in one layer is reported where that layer was written.
+Everything here works on trees with places (`vcbench.suite.positions.Node`), before any check, so
+that what is wrong in one layer is reported where that layer was written.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from suites import shipped, shipped_path
 from vcbench.errors import did_you_mean
-from vcbench.suite_schema import NOT_IN_A_BUDGET, SYSTEM_PARTS, SuiteKeys
-from vcbench.suite_yaml import (
+from vcbench.suite.positions import (
     MAX_DEPTH,
     KeyPath,
     Node,
@@ -21,11 +21,10 @@ from vcbench.suite_yaml import (
     merge,
     parse,
     read,
-    shipped,
-    shipped_path,
     show,
     usage_error,
 )
+from vcbench.suite.schema import NOT_IN_A_BUDGET, SYSTEM_PARTS, SuiteKeys
 
 
 class Sources:
@@ -180,7 +179,8 @@ def _absolute(path: Path) -> Path:
 
 def _keys(dotted: str, root: Node) -> list[str]:
     """The keys of a dotted path; a key of `root` that itself holds dots is found as one."""
-    parts, keys = dotted.split("."), []
+    parts = dotted.split(".")
+    keys: list[str] = []
     while parts:
         existing = root.entries(*keys)
         lengths = range(len(parts), 0, -1)

@@ -14,7 +14,8 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from vcbench.errors import PluginError, did_you_mean
 from vcbench.plugins import Kind, Registry
-from vcbench.suite_schema import (
+from vcbench.suite.positions import KeyPath, Node, Problem, merge, show
+from vcbench.suite.schema import (
     BASELINES,
     SYSTEM_PARTS,
     SuiteKeys,
@@ -23,7 +24,6 @@ from vcbench.suite_schema import (
     model_problems,
     option_value,
 )
-from vcbench.suite_yaml import KeyPath, Node, Problem, merge, show
 
 
 @dataclass(frozen=True)

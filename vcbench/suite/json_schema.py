@@ -1,6 +1,6 @@
 """The JSON Schema of suite files, with which editors complete and check them.
 
-It is made from the models of `vcbench.suite_schema` and the names of vcbench's own plugins. The
+It is made from the models of `vcbench.suite.schema` and the names of vcbench's own plugins. The
 committed copy is suites/suite.schema.json; `python -m vcbench.suite` prints it anew.
 """
 
@@ -10,7 +10,7 @@ from importlib import metadata
 from typing import Any
 
 from vcbench.plugins import ENTRY_POINT_GROUPS, Kind, Registry
-from vcbench.suite_schema import NOT_IN_A_BUDGET, SYSTEM_PARTS, SuiteKeys
+from vcbench.suite.schema import NOT_IN_A_BUDGET, SYSTEM_PARTS, SuiteKeys
 
 Schema = dict[str, Any]
 

@@ -24,7 +24,7 @@ from pydantic_core import ErrorDetails, to_jsonable_python
 
 from vcbench.errors import did_you_mean
 from vcbench.plugins import Kind
-from vcbench.suite_yaml import KeyPath, Node, Problem, show
+from vcbench.suite.positions import KeyPath, Node, Problem, show
 
 Baseline = Literal["source-copy", "mean-variance", "resynthesis"]
 BASELINES: tuple[Baseline, ...] = ("source-copy", "mean-variance", "resynthesis")

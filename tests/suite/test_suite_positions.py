@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from suites import shipped, shipped_path
 from vcbench.errors import UsageError
-from vcbench.suite_yaml import (
+from vcbench.suite.positions import (
     MAX_BYTES,
     MAX_PROBLEMS_SHOWN,
     Node,
@@ -22,8 +23,6 @@ from vcbench.suite_yaml import (
     merge,
     parse,
     read,
-    shipped,
-    shipped_path,
     usage_error,
 )
 

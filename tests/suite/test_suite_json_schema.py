@@ -11,8 +11,9 @@ import jsonschema
 import pytest
 from suite_files import SUITE
 
-from vcbench.suite_json_schema import json_schema
-from vcbench.suite_yaml import parse, shipped, shipped_path
+from suites import shipped, shipped_path
+from vcbench.suite.json_schema import json_schema
+from vcbench.suite.positions import parse
 
 COMMITTED = shipped_path("demo").with_name("suite.schema.json")
 

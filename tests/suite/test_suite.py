@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from suite_files import PLUGINS, SUITE, Files
 
+from suites import shipped
 from vcbench import suite
 from vcbench.errors import UsageError
 from vcbench.suite import Cell, Pair, Suite
-from vcbench.suite_yaml import parse, shipped
+from vcbench.suite.positions import parse
 from vcbench.training.cell import Recipe
 from vcbench.world import FeatureParameters
 
@@ -253,7 +254,7 @@ def test_loading_a_suite_imports_neither_torch_nor_numpy() -> None:
 
 def test_listing_suites_needs_no_pydantic() -> None:
     script = (
-        "import sys; from vcbench.suite_yaml import shipped; shipped(); "
+        "import sys; from suites import shipped; shipped(); "
         "print([m for m in ('torch', 'numpy', 'pydantic') if m in sys.modules])"
     )
     done = subprocess.run(

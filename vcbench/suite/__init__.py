@@ -11,7 +11,6 @@ Every value keeps the place where it was written, and an error names that place.
 from __future__ import annotations
 
 import fnmatch
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,11 +19,10 @@ from typing import Any
 
 from vcbench.errors import UsageError, did_you_mean
 from vcbench.plugins import Registry
-from vcbench.suite_check import Component, System, check, one_line
-from vcbench.suite_json_schema import json_schema
-from vcbench.suite_merge import Sources, merge_suite
-from vcbench.suite_schema import SYSTEM_PARTS, Features, Training, label
-from vcbench.suite_yaml import Node, Problem, shipped, show, usage_error
+from vcbench.suite.check import Component, System, check, one_line
+from vcbench.suite.merge import Sources, merge_suite
+from vcbench.suite.positions import Node, Problem, show, usage_error
+from vcbench.suite.schema import SYSTEM_PARTS, Features, Training, label
 
 __all__ = [
     "Cell",
@@ -34,10 +32,8 @@ __all__ = [
     "Suite",
     "System",
     "Training",
-    "json_schema",
     "load",
     "select",
-    "shipped",
 ]
 
 
@@ -77,7 +73,7 @@ class Suite:
 
     `path` is the file it was read from, `registry` finds the plugins it names, `budget` is the one
     that was asked for. `training` is None only where no system is trained. All other fields are
-    described in `vcbench.suite_schema`.
+    described in `vcbench.suite.schema`.
     """
 
     name: str
@@ -234,7 +230,3 @@ def _registry(root: Node, problems: list[Problem]) -> Registry:
             text = f"{where} cannot be used: {one_line(reason)}"
             problems.append(Problem(node.place, text))
     return registry
-
-
-if __name__ == "__main__":
-    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -13,7 +13,6 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -340,21 +339,3 @@ def _scalar(tag: str, text: str) -> str | int | float | bool | None:
     if abs(whole) >= 2**63:
         raise ValueError(f"number is too large; got {show(text)}; valid: below 2**63")
     return whole
-
-
-def shipped_path(name: str) -> Path:
-    """Where the suite `name` that comes with vcbench would lie."""
-    return Path(str(resources.files("suites"))) / f"{name}.yaml"
-
-
-def shipped() -> list[tuple[str, str]]:
-    """(name, summary) of the suites that come with vcbench; the summary is the first comment."""
-    found = []
-    for path in sorted(shipped_path("any").parent.glob("*.yaml")):
-        comments = (
-            line.lstrip("# ").rstrip()
-            for line in path.read_text(encoding="utf-8").splitlines()
-            if line.startswith("#") and "yaml-language-server" not in line
-        )
-        found.append((path.stem, next(comments, "")))
-    return found
