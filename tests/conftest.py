@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+import small_corpus
+from home import Home
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +26,19 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has a cache and a reports folder of its own, never the user's."""
     monkeypatch.setenv("VCBENCH_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("VCBENCH_REPORTS_DIR", str(tmp_path / "reports"))
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home in which the small suite has been run once, from nothing."""
+    folder = tmp_path_factory.mktemp("home")
+    suite = small_corpus.write(folder)
+    environment = {
+        **os.environ,
+        "VCBENCH_CACHE_DIR": str(folder / "cache"),
+        "VCBENCH_REPORTS_DIR": str(folder / "reports"),
+    }
+    home = Home(suite, folder, environment)
+    done = home.run()
+    assert done.returncode == 0, done.stderr
+    return home

@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import small_corpus
+from home import Home
 
 from vcbench.cli import main
 
@@ -34,56 +34,13 @@ CONTRACT = [
 ]
 
 
-@dataclass(frozen=True)
-class Home:
-    """A suite with its corpus, a cache and a reports folder, shared by the tests of this file."""
-
-    suite: Path
-    data: Path
-    environment: dict[str, str]
-
-    def run(self, *arguments: str, suite: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """`vcbench run` in a process of its own."""
-        return subprocess.run(self.command(*arguments, suite=suite), **self.options())
-
-    def command(self, *arguments: str, suite: Path | None = None) -> list[str]:
-        named = str(suite or self.suite)
-        return [sys.executable, "-m", "vcbench", "run", named, "--data", str(self.data), *arguments]
-
-    def options(self) -> dict:
-        # On one processor all but training happens in one process, which is quick to start.
-        one = {"preexec_fn": lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})}
-        return {**one, "env": self.environment, "capture_output": True, "text": True}
-
-    @property
-    def latest(self) -> Path:
-        """The newest run of the suite `small`."""
-        return Path(self.environment["VCBENCH_REPORTS_DIR"], "small", "latest").resolve()
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home in which the small suite has been run once, from nothing."""
-    folder = tmp_path_factory.mktemp("home")
-    suite = small_corpus.write(folder)
-    environment = {
-        **os.environ,
-        "VCBENCH_CACHE_DIR": str(folder / "cache"),
-        "VCBENCH_REPORTS_DIR": str(folder / "reports"),
-    }
-    home = Home(suite, folder, environment)
-    done = home.run()
-    assert done.returncode == 0, done.stderr
-    return home
-
-
 def cells(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "cells.jsonl").read_text().splitlines()]
 
 
 def test_a_run_leaves_what_the_contract_names(home: Home) -> None:
-    assert sorted(p.name for p in home.latest.iterdir()) == CONTRACT
-    assert [(c["cell"], c["status"]) for c in cells(home.latest)] == [
+    assert sorted(p.name for p in home.first_run.iterdir()) == CONTRACT
+    assert [(c["cell"], c["status"]) for c in cells(home.first_run)] == [
         ("one-d/LOW-HIGH/0", "ok"),
         ("two-d/LOW-HIGH/0", "ok"),
         ("source-copy/LOW-HIGH/-", "ok"),
@@ -93,7 +50,7 @@ def test_a_run_leaves_what_the_contract_names(home: Home) -> None:
 
 
 def test_every_system_is_scored_in_both_directions(home: Home) -> None:
-    results = pd.read_csv(home.latest / "results.csv")
+    results = pd.read_csv(home.first_run / "results.csv")
     rows = results.groupby(["system", "direction", "metric"])["value"]
     # 5 systems x 2 directions x 2 metrics, each on the 2 evaluation sentences.
     assert list(rows.size()) == [2] * 20
@@ -103,19 +60,19 @@ def test_every_system_is_scored_in_both_directions(home: Home) -> None:
 
 
 def test_baselines_bracket_as_they_must(home: Home) -> None:
-    results = pd.read_csv(home.latest / "results.csv")
+    results = pd.read_csv(home.first_run / "results.csv")
     mcd_db = results[results.metric == "mcd"].groupby("system")["value"].mean()
     assert mcd_db["resynthesis"] < mcd_db["mean-variance"] < mcd_db["source-copy"]
 
 
 def test_all_systems_saw_the_same_crops(home: Home) -> None:
-    streams = {c["crop_stream_sha256"] for c in cells(home.latest) if c["kind"] == "trained"}
+    streams = {c["crop_stream_sha256"] for c in cells(home.first_run) if c["kind"] == "trained"}
     assert len(streams) == 1
     assert None not in streams
 
 
 def test_throughput_is_measured_for_every_trained_system(home: Home) -> None:
-    rows = pd.read_csv(home.latest / "throughput.csv")
+    rows = pd.read_csv(home.first_run / "throughput.csv")
     assert set(rows.system) == {"one-d", "two-d"}
     for phase, metric in (
         ("training", "iterations_per_second"),
@@ -131,7 +88,7 @@ def test_throughput_is_measured_for_every_trained_system(home: Home) -> None:
 
 
 def test_running_again_computes_nothing_and_says_so(home: Home) -> None:
-    before = (home.latest / "results.csv").read_bytes()
+    before = (home.first_run / "results.csv").read_bytes()
     again = home.run()
     assert again.returncode == 0, again.stderr
     assert "features: 0 extracted" in again.stderr
@@ -197,6 +154,8 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(home: Home) -> None:
         assert process.wait(60) == 130
     assert "the same command continues" in rest
     assert "Traceback" not in rest
+    newest = max(home.latest.parent.glob("2*"))
+    assert {c["status"] for c in cells(newest)} == {"skipped"}
     plan = subprocess.run(
         [sys.executable, "-m", "vcbench", "plan", *command[4:-2], "--json"], **home.options()
     )

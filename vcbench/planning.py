@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vcbench import fingerprint
+from vcbench import fingerprint, protocols
 from vcbench.errors import DataError
 from vcbench.features import FeatureStore
 from vcbench.suite import select
@@ -92,6 +92,7 @@ def make_plan(
     progress: ProgressCallback | None = None,
 ) -> Plan:
     """Look at corpus and cache; raises `DataError` for what is missing, `UsageError` for `only`."""
+    protocols.get(suite.protocol).order_and_alpha(suite.features.sample_rate)
     plugin = suite.registry.get("corpus", suite.corpus.name)
     corpus: Corpus = plugin.factory(data_dir=data_dir, **suite.corpus.options)
     corpus.prepare(progress)

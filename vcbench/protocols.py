@@ -54,7 +54,7 @@ class Protocol:
 
         Raises `DataError` for a sampling rate that the protocol does not define.
         """
-        order, alpha = self._mel_cepstrum(sample_rate)
+        order, alpha = self.order_and_alpha(sample_rate)
         scaled = 32768.0 * np.asarray(waveform, dtype=np.float64)
         taps = low_cut_filter(self.low_cut_taps, self.low_cut_hz, sample_rate)
         filtered = np.convolve(scaled, taps)[: len(scaled)]
@@ -110,7 +110,8 @@ class Protocol:
             "A score is the mean over utterances."
         )
 
-    def _mel_cepstrum(self, sample_rate: int) -> tuple[int, float]:
+    def order_and_alpha(self, sample_rate: int) -> tuple[int, float]:
+        """Order and all-pass constant of the mel-cepstrum; `DataError` for an undefined rate."""
         for rate, order, alpha in self.mel_cepstra:
             if rate == sample_rate:
                 return order, alpha

@@ -64,13 +64,18 @@ def run(
     folder = RunFolder(reports_dir, plan.suite.name, environment.revision(state))
     folder.write_json("plan.json", [_plan_entry(planned) for planned in plan.cells])
     units = units_of(plan)
-    _train(units, engine)
-    outputs = convert_units(plan, units, cache_dir, jobs, progress)
-    scores = _score(plan, units, outputs, jobs, progress)
-    speeds = _measure_throughput(plan, units, jobs, progress)
-
-    for unit in units:
-        folder.add_cell(unit.record)
+    try:
+        _train(units, engine)
+        outputs = convert_units(plan, units, cache_dir, jobs, progress)
+        scores = _score(plan, units, outputs, jobs, progress)
+        speeds = _measure_throughput(plan, units, jobs, progress)
+    except BaseException as error:
+        for unit in units:
+            unit.record.fail("skipped", f"the run ended early: {type(error).__name__}")
+        raise
+    finally:
+        for unit in units:
+            folder.add_cell(unit.record)
     folder.write_results(results.score_rows(plan, scores))
     folder.write_training(results.training_rows(units))
     folder.write_throughput(speeds)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PlainWatcher:
-    """One line when a cell begins, and one per tenth of its iterations."""
+    """One line when a cell begins, and one per quarter of its iterations."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -27,9 +27,9 @@ class PlainWatcher:
                 self._seen[task] = 0
                 say(f"training {len(self._seen)} of {self._total}: {task.cell_id} ...")
             line = last_line(task.folder)
-            tenth = 10 * int(line.get("iteration", 0)) // task.iterations
-            if self._seen[task] < tenth < 10:
-                self._seen[task] = tenth
+            quarter = 4 * int(line.get("iteration", 0)) // task.iterations
+            if self._seen[task] < quarter < 4:
+                self._seen[task] = quarter
                 say(f"  {task.cell_id}: {_summary(line, task)}")
 
 

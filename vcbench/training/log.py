@@ -89,6 +89,7 @@ class TrainingLog:
         sums = dict(pending)
         self._count = int(sums.pop("count"))
         self._sums = dict(sums)
+        self._restart_clock()
 
     def lines(self) -> list[dict[str, Any]]:
         """All whole lines; one torn by a kill is dropped."""

@@ -1,0 +1,151 @@
+"""Spreading work over processes: order, progress, and every way in which it can end badly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from vcbench.errors import DataError, VcbenchError
+from vcbench.parallel import default_jobs, map_processes, threads_per_job
+
+# The first items take longest, so that they end last.
+DELAYS = [0.3, 0.2, 0.1, 0.0, 0.0, 0.0]
+
+# A shell may have started the tests with SIGINT ignored, which processes inherit.
+SCRIPT = """\
+import signal
+import time
+from pathlib import Path
+from vcbench.parallel import map_processes
+
+def slow(number):
+    Path("begun").open("a").write("x")
+    time.sleep(0.2)
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        map_processes(slow, range(300), jobs=2)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+def slept(item: tuple[int, float]) -> tuple[int, int, str | None]:
+    """(the item's number, the process, its OMP_NUM_THREADS)."""
+    number, delay = item
+    time.sleep(delay)
+    return number, os.getpid(), os.environ.get("OMP_NUM_THREADS")
+
+
+def test_results_are_in_order_and_each_worker_is_one_thread() -> None:
+    calls: list[int] = []
+    found = map_processes(slept, list(enumerate(DELAYS)), jobs=2, on_done=calls.append)
+    assert [number for number, *_ in found] == list(range(6))
+    assert calls == [1, 2, 3, 4, 5, 6]
+    processes = {process for _, process, _ in found}
+    assert os.getpid() not in processes
+    assert len(processes) <= 2
+    assert {threads for *_, threads in found} == {"1"}
+
+
+@pytest.mark.parametrize(("items", "jobs"), [(4, 1), (1, 2), (0, 2)])
+def test_one_job_or_one_item_needs_no_process(items: int, jobs: int) -> None:
+    calls: list[int] = []
+    work = [(number, 0.0) for number in range(items)]
+    found = map_processes(slept, work, jobs=jobs, on_done=calls.append)
+    assert [number for number, *_ in found] == list(range(items))
+    assert {process for _, process, _ in found} <= {os.getpid()}
+    assert calls == list(range(1, items + 1))
+
+
+def fail_first(item: tuple[int, Path]) -> int:
+    number, folder = item
+    (folder / str(number)).touch()
+    if number == 0:
+        raise DataError("number 0 is bad")
+    time.sleep(0.02)
+    return number
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_exception_comes_back_and_what_has_not_begun_never_does(
+    jobs: int, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"^number 0 is bad$"):
+        map_processes(fail_first, [(number, tmp_path) for number in range(200)], jobs=jobs)
+    begun = len(list(tmp_path.iterdir()))
+    time.sleep(0.3)
+    assert len(list(tmp_path.iterdir())) == begun < 100
+
+
+def killed(number: int) -> int:
+    if number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_killed_worker_is_told_in_words() -> None:
+    with pytest.raises(VcbenchError) as caught:
+        map_processes(killed, range(4), jobs=2)
+    assert "worker process died while running killed on 4 items" in str(caught.value)
+    assert "smaller --jobs" in str(caught.value)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process, in a group of its own, that has begun 300 items of 0.2 s with two workers."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    process = subprocess.Popen(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    begun, deadline = tmp_path / "begun", time.monotonic() + 60
+    while not (begun.exists() and begun.stat().st_size >= 4):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    yield process
+    with suppress(ProcessLookupError):  # all have ended, as they should
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_ctrl_c_ends_all_processes_soon_and_without_tracebacks(
+    running: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    """As a terminal sends it: to every process of the group."""
+    os.killpg(running.pid, signal.SIGINT)
+    # The pipes close when the last of the processes has ended.
+    out, err = running.communicate(timeout=30)
+    assert (out, err, running.returncode) == ("interrupted\n", "", 0)
+    assert (tmp_path / "begun").stat().st_size < 150
+
+
+def test_workers_do_not_outlive_a_parent_that_is_killed(
+    running: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    running.kill()
+    running.communicate(timeout=30)
+    begun = (tmp_path / "begun").stat().st_size
+    time.sleep(0.5)
+    assert (tmp_path / "begun").stat().st_size == begun < 150
+
+
+def test_threads_are_divided_between_jobs() -> None:
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    assert default_jobs() >= processors
+    assert threads_per_job(1) == default_jobs()
+    assert threads_per_job(default_jobs()) == 1
+    assert threads_per_job(10 * default_jobs()) == 1

@@ -1,0 +1,481 @@
+"""The training loop: what it leaves, that stopping loses nothing, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny_cells import SYSTEMS, tiny_cell, write_cell
+from torch import Tensor
+
+from vcbench import features
+from vcbench.errors import CellFailure, DataError
+from vcbench.training.cell import Cell, ComponentSpec
+from vcbench.training.checkpoint import Checkpoint
+from vcbench.training.crops import CropStream
+from vcbench.training.log import LOG, read_log
+from vcbench.training.loop import CHECKPOINT, STATUS, train
+from vcbench.training.step import CycleGan
+
+few_examples = settings(
+    deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+PLUGINS = """\
+import torch
+
+from vcbench.plugins import Objective, register_generator, register_objective
+
+
+@register_generator("with-dropout")
+def with_dropout(*, n_mcep, scale):
+    "Draws random numbers in every training iteration."
+    return torch.nn.Sequential(
+        torch.nn.Conv1d(n_mcep, 8, 3, padding=1),
+        torch.nn.Dropout(0.5),
+        torch.nn.Conv1d(8, n_mcep, 3, padding=1),
+    )
+
+
+@register_objective("nan-after-a-while")
+def nan_after_a_while(*, sigmoid):
+    "Breaks in its seventh iteration."
+    calls = []
+
+    def generator(fake):
+        calls.append(fake)  # two calls an iteration
+        return fake.mean() * (float("nan") if len(calls) > 12 else 1.0)
+
+    return Objective(lambda real, fake: (real - fake).mean(), generator, chance_loss=0.5)
+
+
+@register_objective("won")
+def won(*, sigmoid):
+    "The discriminator has won before it began."
+    return Objective(
+        lambda real, fake: 1e-6 * (real.square().mean() + fake.square().mean()),
+        lambda fake: fake.square().mean(),
+        chance_loss=0.25,
+    )
+"""
+
+
+@pytest.fixture
+def plugin_file(tmp_path: Path) -> str:
+    path = tmp_path / "loop_plugins.py"
+    path.write_text(PLUGINS)
+    return str(path)
+
+
+def stop_at(*calls: int) -> Callable[[], bool]:
+    """True when asked for the n-th time, for each n in `calls`."""
+    asked = iter(range(1, 10**6))
+    return lambda: next(asked) in calls
+
+
+def without(line: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in line.items() if name not in names}
+
+
+def assert_same_result(first: Path, second: Path) -> None:
+    """Bit for bit, but for what was measured with a clock."""
+    one, two = (Checkpoint.load(folder / CHECKPOINT) for folder in (first, second))
+    torch.testing.assert_close(one.training, two.training, rtol=0, atol=0)
+    assert torch.equal(one.torch_rng, two.torch_rng)
+    assert (one.iteration, one.pending) == (two.iteration, two.pending)
+    lines = [
+        [without(line, "iterations_per_second") for line in read_log(folder)]
+        for folder in (first, second)
+    ]
+    assert lines[0] == lines[1]
+    statuses = [json.loads((folder / STATUS).read_text()) for folder in (first, second)]
+    assert without(statuses[0], "seconds") == without(statuses[1], "seconds")
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_what_a_training_leaves(system: str, tmp_path: Path) -> None:
+    cell = tiny_cell(tmp_path, system)  # 12 iterations; lines at 5, 10; validation at 6; ends
+    folder = tmp_path / "cell"
+    status = train(cell, folder)
+    assert status is not None
+    assert json.loads((folder / STATUS).read_text()) == status
+    assert {p.name for p in folder.iterdir()} == {CHECKPOINT, LOG, STATUS}
+    assert (status["iterations"], status["health"], status["device"]) == (12, [], "cpu")
+    assert 0 < status["seconds"] < 600
+    lines = read_log(folder)
+    assert [line["iteration"] for line in lines if "cycle" in line] == [5, 10, 12]
+    assert [line["iteration"] for line in lines if "validation" in line] == [6, 12]
+    losses = {"generator_adversarial", "cycle", "identity", "discriminator"}
+    rates = {"learning_rate_generator", "learning_rate_discriminator"}
+    assert set(lines[0]) == {"iteration", "iterations_per_second"} | losses | rates
+    # Decay from iteration 6 to 12: number 10, counted from 0 as 9, and the last one.
+    assert [line["learning_rate_generator"] for line in lines if "cycle" in line] == pytest.approx(
+        [2e-4, 1e-4, 2e-4 / 6]
+    )
+    checkpoint = Checkpoint.load(folder / CHECKPOINT)
+    assert (checkpoint.cell, checkpoint.iteration) == (cell, 12)
+    assert set(checkpoint.statistics) == {"SF1", "TM3"}
+
+
+def test_a_line_holds_the_mean_of_its_iterations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    returned: list[float] = []
+    step = CycleGan.step
+
+    def recorded(gan: CycleGan, *arguments: Any) -> dict[str, Tensor]:
+        losses = step(gan, *arguments)
+        returned.append(losses["cycle"].item())
+        return losses
+
+    monkeypatch.setattr(CycleGan, "step", recorded)
+    train(tiny_cell(tmp_path), tmp_path / "cell")
+    logged = [line["cycle"] for line in read_log(tmp_path / "cell") if "cycle" in line]
+    expected = [np.mean(returned[a:b]) for a, b in ((0, 5), (5, 10), (10, 12))]
+    assert logged == pytest.approx(expected, rel=1e-5)
+
+
+def seen_by(cell: Cell, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """What each step was given: source and target, one after the other."""
+    given: list[Tensor] = []
+    step = CycleGan.step
+
+    def recorded(gan: CycleGan, source: Tensor, target: Tensor, i: int) -> dict[str, Tensor]:
+        given.extend((source.clone(), target.clone()))
+        return step(gan, source, target, i)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CycleGan, "step", recorded)
+        train(cell, folder)
+    return given
+
+
+def test_every_system_sees_the_same_normalised_crops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [tiny_cell(tmp_path, system, recipe={"batch_size": 2}) for system in SYSTEMS]
+    first, second = (seen_by(cell, tmp_path / cell.system, monkeypatch) for cell in cells)
+    assert len(first) == 24
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    hashes = [
+        json.loads((tmp_path / s / STATUS).read_text())["crop_stream_sha256"] for s in SYSTEMS
+    ]
+    assert hashes[0] == hashes[1]
+
+    # And they are what the stream says, cut out of the files and normalised here.
+    cell = cells[0]
+    mceps = {
+        s: [features.load(Path(path)).mcep for path in paths]
+        for s, paths in cell.train_features.items()
+    }
+    stream = CropStream(
+        pair="SF1-TM3",
+        seed=0,
+        lengths_source=[len(m) for m in mceps["SF1"]],
+        lengths_target=[len(m) for m in mceps["TM3"]],
+        segment_frames=32,
+        batch_size=2,
+    )
+    assert stream.sha256(12) == hashes[0]
+    for i, crops in zip(range(12), stream.from_iteration(0), strict=False):
+        for speaker, given, column in (("SF1", first[2 * i], 0), ("TM3", first[2 * i + 1], 2)):
+            pooled = np.concatenate(mceps[speaker])
+            for row in range(2):
+                utterance, begin = crops[row, column], crops[row, column + 1]
+                crop = mceps[speaker][utterance][begin : begin + 32]
+                expected = (crop - pooled.mean(axis=0)) / pooled.std(axis=0)
+                np.testing.assert_allclose(given[row].numpy(), expected.T, atol=1e-5)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_stopping_anywhere_changes_nothing(system: str, tmp_path: Path) -> None:
+    cell = tiny_cell(tmp_path, system)
+    train(cell, tmp_path / "whole")
+
+    @few_examples
+    @given(st.sets(st.integers(1, 11), min_size=1, max_size=3))
+    def property_holds(stops: set[int]) -> None:
+        folder = tmp_path / "stopped"
+        shutil.rmtree(folder, ignore_errors=True)
+        done = 0
+        for stop in sorted(stops):
+            assert train(cell, folder, stop_requested=stop_at(stop - done)) is None
+            done = stop
+            assert Checkpoint.load(folder / CHECKPOINT).iteration == stop
+            assert not (folder / STATUS).exists()
+        assert train(cell, folder) is not None
+        assert_same_result(folder, tmp_path / "whole")
+
+    property_holds()
+
+
+def with_dropout(folder: Path, plugin_file: str, **recipe: Any) -> Cell:
+    spec = ComponentSpec("with-dropout")
+    return tiny_cell(folder, generator=spec, plugin_files=(plugin_file,), recipe=recipe)
+
+
+@pytest.mark.parametrize("stops", [(1,), (3, 4, 7), (8,), (9, 1)])
+def test_stopping_a_generator_with_dropout(
+    stops: tuple[int, ...], tmp_path: Path, plugin_file: str
+) -> None:
+    cell = with_dropout(tmp_path, plugin_file)
+    train(cell, tmp_path / "whole")
+    for calls in stops:
+        torch.rand(calls)  # where the global generator stands plays no part
+        train(cell, tmp_path / "stopped", stop_requested=stop_at(calls))
+    assert train(cell, tmp_path / "stopped") is not None
+    assert_same_result(tmp_path / "stopped", tmp_path / "whole")
+
+
+def test_a_kill_after_lines_that_no_checkpoint_holds(tmp_path: Path, plugin_file: str) -> None:
+    cell = with_dropout(tmp_path, plugin_file)
+    train(cell, tmp_path / "whole")
+    killed = tmp_path / "killed"
+    train(cell, killed, stop_requested=stop_at(3))
+    old = (killed / CHECKPOINT).read_bytes()
+    train(cell, killed, stop_requested=stop_at(8))  # until 11, with lines of 5, 6 and 10
+    (killed / CHECKPOINT).write_bytes(old)
+    train(cell, killed)
+    assert_same_result(killed, tmp_path / "whole")
+
+
+def test_a_log_without_a_checkpoint_begins_again(tmp_path: Path) -> None:
+    cell = tiny_cell(tmp_path)
+    train(cell, tmp_path / "whole")
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    (killed / LOG).write_text('{"iteration": 5, "cycle": 9.0, "discriminator": 9.0}\n')
+    train(cell, killed)
+    assert_same_result(killed, tmp_path / "whole")
+
+
+def test_training_again_what_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = tiny_cell(tmp_path)
+    train(cell, tmp_path / "cell")
+    shutil.copytree(tmp_path / "cell", tmp_path / "copy")
+    (tmp_path / "cell" / STATUS).unlink()  # killed between the last checkpoint and the status
+    monkeypatch.setattr(CycleGan, "step", None)
+    train(cell, tmp_path / "cell")
+    assert_same_result(tmp_path / "cell", tmp_path / "copy")
+
+
+@pytest.mark.parametrize("every", [1, 12])
+def test_a_request_to_stop_is_heard_at_a_checkpoint_too(every: int, tmp_path: Path) -> None:
+    cell = tiny_cell(tmp_path, recipe={"checkpoint_every": every})
+    assert train(cell, tmp_path / "cell", stop_requested=stop_at(4)) is None
+    assert Checkpoint.load(tmp_path / "cell" / CHECKPOINT).iteration == 4
+
+
+def networks_of(cell: Cell, folder: Path) -> dict[str, Tensor]:
+    train(cell, folder)
+    return Checkpoint.load(folder / CHECKPOINT).training["networks"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"validate_every": 1}, {"validate_every": 99}, {"log_every": 1}, {"checkpoint_every": 2}],
+    ids=str,
+)
+def test_looking_at_a_training_does_not_change_it(
+    change: dict[str, int], tmp_path: Path, plugin_file: str
+) -> None:
+    plain = networks_of(with_dropout(tmp_path, plugin_file), tmp_path / "plain")
+    watched = networks_of(with_dropout(tmp_path, plugin_file, **change), tmp_path / "watched")
+    assert all(torch.equal(plain[name], watched[name]) for name in plain)
+
+
+def test_held_out_speech_does_not_change_a_training(tmp_path: Path) -> None:
+    plain = networks_of(tiny_cell(tmp_path / "a"), tmp_path / "plain")
+    other = networks_of(tiny_cell(tmp_path / "b", held_out=(99, 99, 99)), tmp_path / "other")
+    none = networks_of(tiny_cell(tmp_path / "c", held_out=()), tmp_path / "none")
+    assert all(torch.equal(plain[n], other[n]) and torch.equal(plain[n], none[n]) for n in plain)
+    assert not any("validation" in line for line in read_log(tmp_path / "none"))
+    values = [
+        [line["validation"] for line in read_log(tmp_path / name) if "validation" in line]
+        for name in ("plain", "other")
+    ]
+    assert values[0] != values[1]
+
+
+def test_held_out_speech_shorter_than_a_crop_is_left_out(tmp_path: Path) -> None:
+    train(tiny_cell(tmp_path, held_out=(31, 20)), tmp_path / "cell")
+    assert not any("validation" in line for line in read_log(tmp_path / "cell"))
+
+
+def test_the_global_generators_are_left_alone(tmp_path: Path, plugin_file: str) -> None:
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    train(with_dropout(tmp_path, plugin_file), tmp_path / "cell")
+    assert torch.equal(torch.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])
+
+
+def test_seeds_and_systems_differ(tmp_path: Path) -> None:
+    cells = [tiny_cell(tmp_path), tiny_cell(tmp_path, seed=1)]
+    first, second = (networks_of(cell, tmp_path / str(cell.seed)) for cell in cells)
+    assert not any(torch.equal(first[n], second[n]) for n in first if n.endswith("conv.weight"))
+
+
+def test_another_number_of_coefficients(tmp_path: Path) -> None:
+    assert train(tiny_cell(tmp_path, "two-d", n_mcep=17), tmp_path / "cell") is not None
+
+
+def test_a_clip_shorter_than_a_crop(tmp_path: Path) -> None:
+    cell = tiny_cell(tmp_path, lengths={"SF1": (40, 31), "TM3": (50,)})
+    with pytest.raises(DataError, match=r"pair SF1-TM3: .* number 1 has 31 frames, fewer than"):
+        train(cell, tmp_path / "cell")
+
+
+def test_a_discriminator_that_has_won_is_named(tmp_path: Path, plugin_file: str) -> None:
+    objective = ComponentSpec("won")
+    cell = tiny_cell(tmp_path, objective=objective, plugin_files=(plugin_file,))
+    status = train(cell, tmp_path / "cell")
+    assert status is not None
+    assert status["health"] == ["discriminator saturated since iteration 5 (loss below 0.005)"]
+
+
+def test_a_loss_that_is_no_number_any_more(tmp_path: Path, plugin_file: str) -> None:
+    objective = ComponentSpec("nan-after-a-while")
+    cell = tiny_cell(tmp_path, objective=objective, plugin_files=(plugin_file,))
+    with pytest.raises(CellFailure) as caught:
+        train(cell, tmp_path / "cell")
+    assert str(caught.value) == (
+        "one-d/SF1-TM3/0: the generator_adversarial loss became nan between iterations 6 and 10; "
+        "try a smaller learning rate"
+    )
+    assert not (tmp_path / "cell" / STATUS).exists()
+    assert [line["iteration"] for line in read_log(tmp_path / "cell")] == [5, 6]
+
+
+def test_weights_ruined_by_the_last_update(tmp_path: Path) -> None:
+    # Its losses, computed before it, are finite still.
+    recipe = {"iterations": 1, "learning_rate_generator": 1e38}
+    with pytest.raises(CellFailure, match="the validation loss became (nan|inf) at iteration 1;"):
+        train(tiny_cell(tmp_path, "two-d", recipe=recipe), tmp_path / "cell")
+    assert not (tmp_path / "cell" / STATUS).exists()
+
+
+# A machine that trains may have neither the speech packages nor the suite parser.
+ABSENT = ["pyworld", "pysptk", "soundfile", "pandas", "pydantic", "yaml", "scipy", "rich", "jinja2"]
+BARE = f"""\
+import sys
+sys.modules.update(dict.fromkeys({ABSENT}))  # importing any of them fails
+from vcbench.training.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def start(*arguments: object, bare: bool = False) -> subprocess.Popen[str]:
+    how = ["-c", BARE] if bare else ["-m", "vcbench.training"]
+    command = [sys.executable, *how, *map(str, arguments), "--threads", "1"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """(exit code, stderr); nothing must stand on stdout."""
+    out, err = process.communicate(timeout=300)
+    assert out == ""
+    return process.returncode, err
+
+
+def wait_for_line(folder: Path, process: subprocess.Popen[str], *, after: int) -> None:
+    while (
+        process.poll() is None
+        and max((line["iteration"] for line in read_log(folder)), default=0) <= after
+    ):
+        time.sleep(0.005)
+
+
+def test_signals_stop_a_process_and_the_same_command_continues(
+    tmp_path: Path, plugin_file: str
+) -> None:
+    recipe = {"iterations": 1500, "log_every": 1, "validate_every": 400, "checkpoint_every": 700}
+    cell = with_dropout(tmp_path, plugin_file, **recipe)
+    whole = start(write_cell(cell, tmp_path / "whole"), bare=True)
+    path = write_cell(cell, tmp_path / "stopped")
+    done = 0
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = start(path)
+        wait_for_line(path.parent, process, after=done)
+        process.send_signal(number)
+        code, err = finished(process)
+        assert (code, err) == (
+            130,
+            "one-d/SF1-TM3/0: stopped; the same command continues where it was\n",
+        )
+        checkpoint = Checkpoint.load(path.parent / CHECKPOINT)
+        assert done < checkpoint.iteration < 1500
+        assert not (path.parent / STATUS).exists()
+        done = checkpoint.iteration
+    assert finished(start(path)) == (0, "")
+    assert finished(whole) == (0, "")
+    assert_same_result(tmp_path / "stopped", tmp_path / "whole")
+
+
+def test_a_process_that_fails_says_so_in_one_line(tmp_path: Path) -> None:
+    recipe = {"learning_rate_generator": 1e30, "log_every": 1}
+    path = write_cell(tiny_cell(tmp_path, recipe=recipe), tmp_path / "cell")
+    code, err = finished(start(path, tmp_path / "elsewhere"))
+    assert code == 1
+    assert err.startswith("one-d/SF1-TM3/0: the ")
+    assert err.endswith("; try a smaller learning rate\n")
+    assert err.count("\n") == 1
+    assert (tmp_path / "elsewhere" / LOG).exists()
+
+
+def failure(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What `python -m vcbench.training PATH` says, in this process."""
+    from vcbench.training.__main__ import main
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        assert main([str(path)]) == 1
+    finally:
+        torch.set_flush_denormal(False)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    return err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        ("{torn", "not a cell of this version of vcbench (JSONDecodeError"),
+        ("{}", "not a cell of this version of vcbench (KeyError: 'recipe')"),
+    ],
+)
+def test_a_file_that_is_no_cell(
+    text: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "cell.json"
+    if text is not None:
+        path.write_text(text)
+    assert f"{path}: {message}" in failure(path, capsys)
+
+
+def test_a_missing_feature_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = tiny_cell(tmp_path)
+    os.unlink(cell.train_features["TM3"][1])
+    path = write_cell(cell, tmp_path / "cell")
+    assert cell.train_features["TM3"][1] in failure(path, capsys)
+
+
+def test_a_torn_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_cell(tiny_cell(tmp_path), tmp_path / "cell")
+    (path.parent / CHECKPOINT).write_bytes(b"PK\x03\x04")
+    assert "checkpoint.pt: not a readable checkpoint" in failure(path, capsys)
