@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from whole_trainings import PLUGINS
 
 
 @pytest.fixture(autouse=True)
@@ -15,3 +17,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def plugin_file(tmp_path: Path) -> str:
+    """Path of a new file with `whole_trainings.PLUGINS`."""
+    path = tmp_path / "loop_plugins.py"
+    path.write_text(PLUGINS)
+    return str(path)

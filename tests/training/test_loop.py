@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +13,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_cells import SYSTEMS, tiny_cell, write_cell
+from tiny_cells import SYSTEMS, tiny_cell
 from torch import Tensor
+from whole_trainings import assert_same_result, with_dropout
 
 from vcbench import features
 from vcbench.errors import CellFailure, DataError
@@ -34,75 +30,11 @@ few_examples = settings(
     deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
-PLUGINS = """\
-import torch
-
-from vcbench.plugins import Objective, register_generator, register_objective
-
-
-@register_generator("with-dropout")
-def with_dropout(*, n_mcep, scale):
-    "Draws random numbers in every training iteration."
-    return torch.nn.Sequential(
-        torch.nn.Conv1d(n_mcep, 8, 3, padding=1),
-        torch.nn.Dropout(0.5),
-        torch.nn.Conv1d(8, n_mcep, 3, padding=1),
-    )
-
-
-@register_objective("nan-after-a-while")
-def nan_after_a_while(*, sigmoid):
-    "Breaks in its seventh iteration."
-    calls = []
-
-    def generator(fake):
-        calls.append(fake)  # two calls an iteration
-        return fake.mean() * (float("nan") if len(calls) > 12 else 1.0)
-
-    return Objective(lambda real, fake: (real - fake).mean(), generator, chance_loss=0.5)
-
-
-@register_objective("won")
-def won(*, sigmoid):
-    "The discriminator has won before it began."
-    return Objective(
-        lambda real, fake: 1e-6 * (real.square().mean() + fake.square().mean()),
-        lambda fake: fake.square().mean(),
-        chance_loss=0.25,
-    )
-"""
-
-
-@pytest.fixture
-def plugin_file(tmp_path: Path) -> str:
-    path = tmp_path / "loop_plugins.py"
-    path.write_text(PLUGINS)
-    return str(path)
-
 
 def stop_at(*calls: int) -> Callable[[], bool]:
     """True when asked for the n-th time, for each n in `calls`."""
     asked = iter(range(1, 10**6))
     return lambda: next(asked) in calls
-
-
-def without(line: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in line.items() if name not in names}
-
-
-def assert_same_result(first: Path, second: Path) -> None:
-    """Bit for bit, but for what was measured with a clock."""
-    one, two = (Checkpoint.load(folder / CHECKPOINT) for folder in (first, second))
-    torch.testing.assert_close(one.training, two.training, rtol=0, atol=0)
-    assert torch.equal(one.torch_rng, two.torch_rng)
-    assert (one.iteration, one.pending) == (two.iteration, two.pending)
-    lines = [
-        [without(line, "iterations_per_second") for line in read_log(folder)]
-        for folder in (first, second)
-    ]
-    assert lines[0] == lines[1]
-    statuses = [json.loads((folder / STATUS).read_text()) for folder in (first, second)]
-    assert without(statuses[0], "seconds") == without(statuses[1], "seconds")
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -150,17 +82,17 @@ def test_a_line_holds_the_mean_of_its_iterations(
 
 def seen_by(cell: Cell, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     """What each step was given: source and target, one after the other."""
-    given: list[Tensor] = []
+    inputs: list[Tensor] = []
     step = CycleGan.step
 
     def recorded(gan: CycleGan, source: Tensor, target: Tensor, i: int) -> dict[str, Tensor]:
-        given.extend((source.clone(), target.clone()))
+        inputs.extend((source.clone(), target.clone()))
         return step(gan, source, target, i)
 
     with monkeypatch.context() as patch:
         patch.setattr(CycleGan, "step", recorded)
         train(cell, folder)
-    return given
+    return inputs
 
 
 def test_every_system_sees_the_same_normalised_crops(
@@ -191,13 +123,13 @@ def test_every_system_sees_the_same_normalised_crops(
     )
     assert stream.sha256(12) == hashes[0]
     for i, crops in zip(range(12), stream.from_iteration(0), strict=False):
-        for speaker, given, column in (("SF1", first[2 * i], 0), ("TM3", first[2 * i + 1], 2)):
+        for speaker, batch, column in (("SF1", first[2 * i], 0), ("TM3", first[2 * i + 1], 2)):
             pooled = np.concatenate(mceps[speaker])
             for row in range(2):
                 utterance, begin = crops[row, column], crops[row, column + 1]
                 crop = mceps[speaker][utterance][begin : begin + 32]
                 expected = (crop - pooled.mean(axis=0)) / pooled.std(axis=0)
-                np.testing.assert_allclose(given[row].numpy(), expected.T, atol=1e-5)
+                np.testing.assert_allclose(batch[row].numpy(), expected.T, atol=1e-5)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -220,11 +152,6 @@ def test_stopping_anywhere_changes_nothing(system: str, tmp_path: Path) -> None:
         assert_same_result(folder, tmp_path / "whole")
 
     property_holds()
-
-
-def with_dropout(folder: Path, plugin_file: str, **recipe: Any) -> Cell:
-    spec = ComponentSpec("with-dropout")
-    return tiny_cell(folder, generator=spec, plugin_files=(plugin_file,), recipe=recipe)
 
 
 @pytest.mark.parametrize("stops", [(1,), (3, 4, 7), (8,), (9, 1)])
@@ -362,120 +289,6 @@ def test_a_loss_that_is_no_number_any_more(tmp_path: Path, plugin_file: str) -> 
 def test_weights_ruined_by_the_last_update(tmp_path: Path) -> None:
     # Its losses, computed before it, are finite still.
     recipe = {"iterations": 1, "learning_rate_generator": 1e38}
-    with pytest.raises(CellFailure, match="the validation loss became (nan|inf) at iteration 1;"):
+    with pytest.raises(CellFailure, match=r"the validation loss became (nan|inf) at iteration 1;"):
         train(tiny_cell(tmp_path, "two-d", recipe=recipe), tmp_path / "cell")
     assert not (tmp_path / "cell" / STATUS).exists()
-
-
-# A machine that trains may have neither the speech packages nor the suite parser.
-ABSENT = ["pyworld", "pysptk", "soundfile", "pandas", "pydantic", "yaml", "scipy", "rich", "jinja2"]
-BARE = f"""\
-import sys
-sys.modules.update(dict.fromkeys({ABSENT}))  # importing any of them fails
-from vcbench.training.__main__ import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def start(*arguments: object, bare: bool = False) -> subprocess.Popen[str]:
-    how = ["-c", BARE] if bare else ["-m", "vcbench.training"]
-    command = [sys.executable, *how, *map(str, arguments), "--threads", "1"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """(exit code, stderr); nothing must stand on stdout."""
-    out, err = process.communicate(timeout=300)
-    assert out == ""
-    return process.returncode, err
-
-
-def wait_for_line(folder: Path, process: subprocess.Popen[str], *, after: int) -> None:
-    while (
-        process.poll() is None
-        and max((line["iteration"] for line in read_log(folder)), default=0) <= after
-    ):
-        time.sleep(0.005)
-
-
-def test_signals_stop_a_process_and_the_same_command_continues(
-    tmp_path: Path, plugin_file: str
-) -> None:
-    recipe = {"iterations": 1500, "log_every": 1, "validate_every": 400, "checkpoint_every": 700}
-    cell = with_dropout(tmp_path, plugin_file, **recipe)
-    whole = start(write_cell(cell, tmp_path / "whole"), bare=True)
-    path = write_cell(cell, tmp_path / "stopped")
-    done = 0
-    for number in (signal.SIGTERM, signal.SIGINT):
-        process = start(path)
-        wait_for_line(path.parent, process, after=done)
-        process.send_signal(number)
-        code, err = finished(process)
-        assert (code, err) == (
-            130,
-            "one-d/SF1-TM3/0: stopped; the same command continues where it was\n",
-        )
-        checkpoint = Checkpoint.load(path.parent / CHECKPOINT)
-        assert done < checkpoint.iteration < 1500
-        assert not (path.parent / STATUS).exists()
-        done = checkpoint.iteration
-    assert finished(start(path)) == (0, "")
-    assert finished(whole) == (0, "")
-    assert_same_result(tmp_path / "stopped", tmp_path / "whole")
-
-
-def test_a_process_that_fails_says_so_in_one_line(tmp_path: Path) -> None:
-    recipe = {"learning_rate_generator": 1e30, "log_every": 1}
-    path = write_cell(tiny_cell(tmp_path, recipe=recipe), tmp_path / "cell")
-    code, err = finished(start(path, tmp_path / "elsewhere"))
-    assert code == 1
-    assert err.startswith("one-d/SF1-TM3/0: the ")
-    assert err.endswith("; try a smaller learning rate\n")
-    assert err.count("\n") == 1
-    assert (tmp_path / "elsewhere" / LOG).exists()
-
-
-def failure(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """What `python -m vcbench.training PATH` says, in this process."""
-    from vcbench.training.__main__ import main
-
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        assert main([str(path)]) == 1
-    finally:
-        torch.set_flush_denormal(False)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1
-    return err
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, "cannot be read (No such file or directory)"),
-        ("{torn", "not a cell of this version of vcbench (JSONDecodeError"),
-        ("{}", "not a cell of this version of vcbench (KeyError: 'recipe')"),
-    ],
-)
-def test_a_file_that_is_no_cell(
-    text: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "cell.json"
-    if text is not None:
-        path.write_text(text)
-    assert f"{path}: {message}" in failure(path, capsys)
-
-
-def test_a_missing_feature_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cell = tiny_cell(tmp_path)
-    os.unlink(cell.train_features["TM3"][1])
-    path = write_cell(cell, tmp_path / "cell")
-    assert cell.train_features["TM3"][1] in failure(path, capsys)
-
-
-def test_a_torn_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write_cell(tiny_cell(tmp_path), tmp_path / "cell")
-    (path.parent / CHECKPOINT).write_bytes(b"PK\x03\x04")
-    assert "checkpoint.pt: not a readable checkpoint" in failure(path, capsys)

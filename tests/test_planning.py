@@ -1,0 +1,263 @@
+"""From a suite to cells: who is trained on what, and what a cell's key depends on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from workplace import SPEAKERS, SUITE, Workplace
+
+from vcbench.errors import DataError, UsageError
+
+# The same keys in another order, with what decides no training changed.
+REORDERED = """\
+suite: other-name
+question: Which one?
+metrics: [f0-rmse, mcd]
+seeds: [0]
+scale: 0.03
+samples_per_direction: 1
+eval_utterances: 1
+baselines: [source-copy]
+training: {validation_utterances: 1, iterations: 6}
+systems:
+  second:
+    objective: bce
+    discriminator: {sigmoid: true, name: gated-patchgan}
+    generator: cyclegan-vc-1d
+  first:
+    objective: lsgan
+    discriminator: patchgan
+    generator: {width: 4, kernel: 3, name: test-gen}
+pairs: [M1-F2, F1-M1]
+corpus: {eval_fraction: 0.25, name: folder, root: speech}
+plugins: [plug.py]
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    return Workplace(tmp_path / "place")
+
+
+def test_at_first_everything_is_missing_and_looking_changes_nothing(place: Workplace) -> None:
+    plan = place.plan()
+    assert [planned.cell.id for planned in plan.cells] == [
+        f"{system}/{pair}/0" for system in ("first", "second") for pair in ("F1-M1", "M1-F2")
+    ]
+    assert len({planned.key for planned in plan.cells}) == 4
+    assert {(planned.done, planned.reason) for planned in plan.cells} == {
+        (False, "no result for this configuration, data and code yet")
+    }
+    assert [cell.id for cell in plan.baselines] == [
+        f"{name}/{pair}/-"
+        for name in ("source-copy", "mean-variance", "resynthesis")
+        for pair in ("F1-M1", "M1-F2")
+    ]
+    assert plan.missing_features == 24
+    assert not (place.root / "cache").exists()
+
+
+def test_held_out_sentences_are_neither_trained_on_nor_scored(place: Workplace) -> None:
+    plan = place.plan("training.validation_utterances=2")
+    ids = {
+        part: {s: [u.id for u in getattr(plan.speech, part)[s]] for s in SPEAKERS}
+        for part in ("train", "validation", "evaluation")
+    }
+    for speaker in SPEAKERS:
+        assert ids["train"][speaker] == ["s0", "s1", "s2", "s3"]
+        assert ids["validation"][speaker] == ["s4", "s5"]
+        assert ids["evaluation"][speaker] == ["s6", "s7"]
+    by_path = {str(path): (u.speaker, u.id) for u, path in plan.features.items()}
+    for planned in plan.cells:
+        cell = planned.cell
+        assert cell.train_features.keys() == {cell.source, cell.target}
+        for speaker in (cell.source, cell.target):
+            train = [by_path[path] for path in cell.train_features[speaker]]
+            held_out = [by_path[path] for path in cell.validation_features[speaker]]
+            assert train == [(speaker, f"s{n}") for n in range(4)]
+            assert held_out == [(speaker, "s4"), (speaker, "s5")]
+
+
+def test_every_system_has_the_same_training_speech(place: Workplace) -> None:
+    """The largest validation set that any system asks for is left out of all."""
+    plan = place.plan("systems.second.training.validation_utterances=3")
+    assert {len(u) for u in plan.speech.validation.values()} == {3}
+    files = {str(c.cell.train_features["M1"]) for c in plan.cells if c.cell.pair == "F1-M1"}
+    assert len(files) == 1
+
+
+def test_a_sentence_is_scored_if_all_speakers_say_it(place: Workplace) -> None:
+    place.wav("F2", "s7").unlink()
+    place.wav("F1", "s9").write_text("said by one alone")
+    plan = place.plan()
+    for speaker in SPEAKERS:
+        spoken = plan.speech.evaluation[speaker]
+        # Of the seven sentences common to all, the last quarter is for evaluation.
+        assert [u.id for u in spoken] == ["s5", "s6"]
+        assert {u.speaker for u in spoken} == {speaker}
+    few = place.plan("eval_utterances=1").speech.evaluation
+    assert [[u.id for u in few[speaker]] for speaker in SPEAKERS] == [["s5"]] * 3
+
+
+LISTED = 'corpus={"name": "test-listed", "train": "%s", "evaluation": "%s"}'
+
+
+def test_sentences_are_paired_whatever_order_a_corpus_lists_them_in(place: Workplace) -> None:
+    plan = place.plan(LISTED % ("s2 s0 s3 s1", "s7 s5 s6"))
+    for speaker in SPEAKERS:
+        assert [u.id for u in plan.speech.train[speaker]] == ["s0", "s1", "s2"]
+        assert [u.id for u in plan.speech.evaluation[speaker]] == ["s5", "s6", "s7"]
+
+
+@pytest.mark.parametrize(
+    ("train", "evaluation", "words"),
+    [
+        (
+            "s0",
+            "s5",
+            "speaker F1 has 1 training utterances, of which validation_utterances (1) are held "
+            "out: none is left to train on",
+        ),
+        ("s0 s1 s2", "", "corpus 'test-listed': no evaluation sentence is spoken by all of F1, "),
+        ("s0 s1 s2", "s5 s5", "speaker F1 has the eval sentence 's5' twice: "),
+        ("s0 s1 s0", "s5", "speaker F1 has the train sentence 's0' twice: "),
+        ("s0 s1 s9", "s5", "s9.wav: cannot be read (No such file or directory)"),
+    ],
+)
+def test_a_corpus_that_cannot_be_used_is_told_in_words(
+    train: str, evaluation: str, words: str, place: Workplace
+) -> None:
+    with pytest.raises(DataError) as caught:
+        place.plan(LISTED % (train, evaluation))
+    assert words in str(caught.value)
+
+
+def test_keys_do_not_depend_on_order_place_or_what_is_not_trained(
+    place: Workplace, tmp_path: Path
+) -> None:
+    before = place.keys()
+    place.write(REORDERED)
+    assert place.keys() == before
+    # Elsewhere, in a folder that sorts before vcbench's own and in one that sorts after it.
+    for name in ("!first", "~last"):
+        moved = tmp_path / name
+        shutil.copytree(place.root, moved)
+        shutil.move(moved / "plug.py", moved / "speech" / "plug.py")
+        other = object.__new__(Workplace)
+        other.root = moved
+        other.write(SUITE.replace("plug.py", "speech/plug.py"))
+        assert other.keys() == before
+
+
+def edit(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
+
+
+Change = str | Callable[[Workplace], None]  # an argument of --set, or something that is done
+
+
+def byte(speaker: str, sentence: str) -> Change:
+    return lambda place: edit(place.wav(speaker, sentence), "!")
+
+
+def plugin_source(place: Workplace) -> None:
+    edit(place.plugin, "# an afterthought\n")
+
+
+ALL = ("first/F1-M1", "first/M1-F2", "second/F1-M1", "second/M1-F2")
+FIRST, SECOND = ALL[:2], ALL[2:]
+OF_F1 = ("first/F1-M1", "second/F1-M1")
+
+CHANGES = [
+    ("training.iterations=7", "training.iterations=7", ALL),
+    ("one system's recipe", "systems.first.training.batch_size=2", FIRST),
+    ("generator option", "systems.first.generator.kernel=5", FIRST),
+    ("discriminator option", "systems.second.discriminator.sigmoid=false", SECOND),
+    ("scale", "scale=0.04", ALL),
+    ("n_mcep", "features.n_mcep=25", ALL),
+    ("F0 estimator", "features.f0=dio", ALL),
+    ("a byte of training speech", byte("F1", "s2"), OF_F1),
+    ("a byte of both pairs' speaker", byte("M1", "s0"), ALL),
+    ("a byte of validation speech", byte("F1", "s5"), OF_F1),
+    ("a byte of evaluation speech", byte("F1", "s7"), ()),
+    ("the plugin's source", plugin_source, FIRST),
+    ("scores", "metrics=[f0-rmse]", ()),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "affected"), [case[1:] for case in CHANGES], ids=[case[0] for case in CHANGES]
+)
+def test_a_key_changes_with_what_decides_its_cell(
+    change: Change, affected: Sequence[str], place: Workplace
+) -> None:
+    before = place.plan()
+    if callable(change):
+        change(place)
+    after = place.plan(*([] if callable(change) else [change]))
+    keys = [{planned.cell.id: planned.key for planned in plan.cells} for plan in (before, after)]
+    assert keys[0].keys() == keys[1].keys()
+    changed = {cell for cell in keys[0] if keys[0][cell] != keys[1][cell]}
+    assert changed == {f"{cell}/0" for cell in affected}
+
+
+def test_the_datas_fingerprint_is_of_all_speech_that_is_used(place: Workplace) -> None:
+    before = place.plan().data_fingerprint
+    assert place.plan("training.iterations=7").data_fingerprint == before
+    assert place.plan("eval_utterances=1").data_fingerprint != before
+    edit(place.wav("F1", "s7"), "!")
+    assert place.plan().data_fingerprint != before
+
+
+def test_a_seed_has_keys_of_its_own(place: Workplace) -> None:
+    one = {planned.cell.id: planned.key for planned in place.plan(seeds=[0, 7]).cells}
+    before = place.keys()
+    assert {cell: key for cell, key in one.items() if cell.endswith("/0")} == before
+    assert len(set(one.values())) == 8
+
+
+def test_what_is_done_and_what_was_begun(place: Workplace) -> None:
+    done, begun, *_ = place.plan().cells
+    for planned, names in ((done, ("status.json", "checkpoint.pt")), (begun, ("checkpoint.pt",))):
+        planned.folder.mkdir(parents=True)
+        for name in names:
+            (planned.folder / name).write_text('{"iterations": 6}')
+    found = place.plan().cells
+    assert [planned.done for planned in found] == [True, False, False, False]
+    assert [planned.reason for planned in found[:2]] == [
+        "trained before",
+        "begun before: continues from its checkpoint",
+    ]
+    assert found[0].status() == {"iterations": 6}
+    fresh = place.plan(fresh=True).cells
+    assert not any(planned.done for planned in fresh)
+    assert {planned.reason for planned in fresh} == {"--fresh: trained again from the start"}
+
+
+def test_only_some_cells(place: Workplace) -> None:
+    plan = place.plan(only="*/M1-F2/[-0]")
+    assert [planned.cell.id for planned in plan.cells] == ["first/M1-F2/0", "second/M1-F2/0"]
+    assert [cell.system for cell in plan.baselines] == [
+        "source-copy",
+        "mean-variance",
+        "resynthesis",
+    ]
+    # What is scored stays the same: results of two partial runs can be put together.
+    assert plan.speech == place.plan().speech
+    with pytest.raises(UsageError, match="--only 'nothing' matches no cell"):
+        place.plan(only="nothing")
+
+
+def test_cells_hold_what_the_suite_says(place: Workplace) -> None:
+    cell = place.plan("training.lambda_cycle=8").cells[0].cell
+    assert (cell.generator.name, dict(cell.generator.options)) == (
+        "test-gen",
+        {"kernel": 3, "width": 4},
+    )
+    assert (cell.discriminator.name, cell.objective.name) == ("patchgan", "lsgan")
+    assert (cell.recipe.iterations, cell.recipe.decay_start, cell.recipe.lambda_cycle) == (6, 3, 8)
+    assert (cell.scale, cell.n_mcep, cell.device) == (0.03, 24, "cpu")
+    assert cell.plugin_files == (str(place.plugin),)
