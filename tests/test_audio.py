@@ -125,6 +125,20 @@ def test_a_chunk_after_the_samples_is_not_taken_for_a_cut(tmp_path: Path) -> Non
     assert len(audio.read(path, sample_rate=RATE)) == 4800
 
 
+@pytest.mark.parametrize("length", [4, 5])
+def test_a_cut_is_seen_behind_other_chunks(length: int, tmp_path: Path) -> None:
+    """A chunk of odd length is followed by a byte that its length does not count."""
+    path = save(tmp_path / "speech.wav", voice(0.3))
+    content = path.read_bytes()
+    chunk = b"note" + length.to_bytes(4, "little") + b"x" * (length + length % 2)
+    assert content[36:40] == b"data"
+    content = content[:36] + chunk + content[36:]
+    path.write_bytes(content)
+    assert len(audio.read(path, sample_rate=RATE)) == 4800
+    path.write_bytes(content[:-2])
+    assert refusal(path).startswith("truncated")
+
+
 def test_the_shortest_that_is_read_is_fifty_milliseconds(tmp_path: Path) -> None:
     assert len(audio.read(save(tmp_path / "a.wav", voice()[:800]), sample_rate=RATE)) == 800
     assert "799 samples" in refusal(save(tmp_path / "b.wav", voice()[:799]))

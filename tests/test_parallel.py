@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,19 +22,21 @@ DELAYS = [0.3, 0.2, 0.1, 0.0, 0.0, 0.0]
 
 # A shell may have started the tests with SIGINT ignored, which processes inherit.
 SCRIPT = """\
+import json
 import signal
+import sys
 import time
 from pathlib import Path
 from vcbench.parallel import map_processes
 
-def slow(number):
+def slow(delay):
     Path("begun").open("a").write("x")
-    time.sleep(0.2)
+    time.sleep(delay)
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        map_processes(slow, range(300), jobs=2)
+        map_processes(slow, json.loads(sys.argv[1]), jobs=2)
     except KeyboardInterrupt:
         print("interrupted")
 """
@@ -100,47 +103,61 @@ def test_a_killed_worker_is_told_in_words() -> None:
     assert "smaller --jobs" in str(caught.value)
 
 
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process, in a group of its own, that has begun 300 items of 0.2 s with two workers."""
-    (tmp_path / "script.py").write_text(SCRIPT)
+BUSY = [0.2] * 300
+# One of the two workers waits for work that never comes.
+IDLE = [0.0, 2.0]
+
+
+@contextmanager
+def running(folder: Path, delays: list[float]) -> Iterator[subprocess.Popen[str]]:
+    """A process, in a group of its own, whose workers have all begun."""
+    (folder / "script.py").write_text(SCRIPT)
     process = subprocess.Popen(
-        [sys.executable, "script.py"],
-        cwd=tmp_path,
+        [sys.executable, "script.py", json.dumps(delays)],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    begun, deadline = tmp_path / "begun", time.monotonic() + 60
-    while not (begun.exists() and begun.stat().st_size >= 4):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    yield process
-    with suppress(ProcessLookupError):  # all have ended, as they should
-        os.killpg(process.pid, signal.SIGKILL)
+    try:
+        deadline = time.monotonic() + 60
+        while begun(folder) < min(4, len(delays)):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        yield process
+    finally:
+        with suppress(ProcessLookupError):  # all have ended, as they should
+            os.killpg(process.pid, signal.SIGKILL)
 
 
+def begun(folder: Path) -> int:
+    """Items that a worker has taken up."""
+    path = folder / "begun"
+    return path.stat().st_size if path.exists() else 0
+
+
+@pytest.mark.parametrize("delays", [BUSY, IDLE], ids=["busy", "idle"])
 def test_ctrl_c_ends_all_processes_soon_and_without_tracebacks(
-    running: subprocess.Popen[str], tmp_path: Path
+    delays: list[float], tmp_path: Path
 ) -> None:
     """As a terminal sends it: to every process of the group."""
-    os.killpg(running.pid, signal.SIGINT)
-    # The pipes close when the last of the processes has ended.
-    out, err = running.communicate(timeout=30)
-    assert (out, err, running.returncode) == ("interrupted\n", "", 0)
-    assert (tmp_path / "begun").stat().st_size < 150
+    with running(tmp_path, delays) as process:
+        os.killpg(process.pid, signal.SIGINT)
+        # The pipes close when the last of the processes has ended.
+        out, err = process.communicate(timeout=30)
+    assert (out, err, process.returncode) == ("interrupted\n", "", 0)
+    assert begun(tmp_path) < 150
 
 
-def test_workers_do_not_outlive_a_parent_that_is_killed(
-    running: subprocess.Popen[str], tmp_path: Path
-) -> None:
-    running.kill()
-    running.communicate(timeout=30)
-    begun = (tmp_path / "begun").stat().st_size
-    time.sleep(0.5)
-    assert (tmp_path / "begun").stat().st_size == begun < 150
+def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
+    with running(tmp_path, BUSY) as process:
+        process.kill()
+        process.communicate(timeout=30)
+        before = begun(tmp_path)
+        time.sleep(0.5)
+    assert begun(tmp_path) == before < 150
 
 
 def test_threads_are_divided_between_jobs() -> None:

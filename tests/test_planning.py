@@ -102,6 +102,7 @@ def test_a_sentence_is_scored_if_all_speakers_say_it(place: Workplace) -> None:
     assert [[u.id for u in few[speaker]] for speaker in SPEAKERS] == [["s5"]] * 3
 
 
+# Of the sentences to score, the plugin's corpus lists those that the speaker's folder has.
 LISTED = 'corpus={"name": "test-listed", "train": "%s", "evaluation": "%s"}'
 
 
@@ -110,6 +111,15 @@ def test_sentences_are_paired_whatever_order_a_corpus_lists_them_in(place: Workp
     for speaker in SPEAKERS:
         assert [u.id for u in plan.speech.train[speaker]] == ["s0", "s1", "s2"]
         assert [u.id for u in plan.speech.evaluation[speaker]] == ["s5", "s6", "s7"]
+
+
+def test_all_speakers_of_a_suite_are_scored_on_the_same_sentences(place: Workplace) -> None:
+    """In every pair, also those whose speakers have more in common."""
+    place.wav("F2", "s5").unlink()
+    place.wav("F1", "s6").unlink()
+    plan = place.plan(LISTED % ("s0 s1 s2", "s4 s5 s6 s7"))
+    for speaker in SPEAKERS:
+        assert [u.id for u in plan.speech.evaluation[speaker]] == ["s4", "s7"]
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,8 @@ def test_a_sample_keeps_the_suffix_of_what_it_is(place: Workplace, tmp_path: Pat
     plan = place.plan()
     folder = RunFolder(tmp_path / "reports", "small", "v1")
     copied = results.copy_samples(plan, [], {}, folder)
-    assert [Path(s["target"]).suffix for s in copied] == [".wav", ".flac"] * 2
+    for part in ("source", "target"):
+        assert [Path(sample[part]).suffix for sample in copied] == [".wav", ".flac"] * 2
 
 
 def test_no_samples_are_asked_for(place: Workplace, tmp_path: Path) -> None:

@@ -1,0 +1,3 @@
+"""Fixtures of the architecture tests."""
+
+from one_thread import one_thread  # noqa: F401
