@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TypeVar
 
 from vcbench.errors import VcbenchError
@@ -42,7 +43,8 @@ def map_processes(
     workers = min(jobs, len(items))
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
     try:
-        futures = [pool.submit(function, item) for item in items]
+        with _deaf_to_ctrl_c():  # which starts the workers
+            futures = [pool.submit(function, item) for item in items]
         for count, future in enumerate(as_completed(futures), start=1):
             future.result()
             if on_done:
@@ -73,9 +75,21 @@ def _prepare_worker() -> None:
     # Numerical libraries read these when they are first imported: each worker is one thread.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"
-    # Ctrl-C reaches every process of the terminal; the parent ends its workers in order.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes started inside never hear of SIGINT, which reaches all those of a terminal: their
+    parent ends them in order. It hears itself what came meanwhile when this is left."""
+    if not hasattr(signal, "pthread_sigmask"):  # not Unix
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with_parent() -> None:
