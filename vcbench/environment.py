@@ -16,13 +16,13 @@ PACKAGES = ("numpy", "scipy", "pandas", "torch", "pyworld", "pyworld-prebuilt", 
 
 
 def git_state() -> dict[str, Any] | None:
-    """{"sha", "dirty"} of the checkout that vcbench runs from, else of the working folder."""
-    for folder in (Path(vcbench.__file__).parent, Path.cwd()):
-        sha = _git(folder, "rev-parse", "HEAD")
-        # An ignored folder, such as a virtual environment, says nothing about what is installed.
-        if sha and _git(folder, "check-ignore", "-q", ".") is None:
-            return {"sha": sha, "dirty": bool(_git(folder, "status", "--porcelain"))}
-    return None
+    """{"sha", "dirty"} of the checkout that vcbench runs from; None where it was installed."""
+    folder = Path(vcbench.__file__).parent
+    sha = _git(folder, "rev-parse", "HEAD")
+    # An ignored folder, such as a virtual environment in another project, is no checkout of ours.
+    if sha is None or _git(folder, "check-ignore", "-q", ".") is not None:
+        return None
+    return {"sha": sha, "dirty": bool(_git(folder, "status", "--porcelain"))}
 
 
 def revision(state: dict[str, Any] | None) -> str:

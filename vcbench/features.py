@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,7 @@ class FeatureStore:
                 paths[utterance] = self.path(utterance.path)
             except DataError as error:
                 problems.append(str(error))
-        missing = {path: u for u, path in paths.items() if not path.exists()}
+        missing = {path: u for u, path in paths.items() if not is_complete(path)}
         work = [(u.path, path, self.parameters) for path, u in missing.items()]
         report = (lambda n: progress("extracting features", n, len(work))) if progress else None
         reasons = map_processes(_extract_one, work, jobs=jobs, on_done=report)
@@ -102,6 +103,11 @@ class FeatureStore:
                 f"(repair or remove them; all others are kept):\n  {listing}"
             )
         return Extraction(paths, extracted=len(work), cached=len(utterances) - len(work))
+
+
+def is_complete(path: Path) -> bool:
+    """Whether a feature file is there and not cut short: a zip's directory stands at its end."""
+    return zipfile.is_zipfile(path)
 
 
 def load(path: Path) -> WorldFeatures:

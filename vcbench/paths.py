@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from vcbench.errors import UsageError
+
 
 def data_dir(explicit: str | None = None) -> Path:
     """Folder of the corpora: `--data`, then VCBENCH_DATA_DIR, then `./data`."""
@@ -18,6 +20,21 @@ def cache_dir() -> Path:
         return Path(named).expanduser().resolve()
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return (Path(base) / "vcbench").expanduser().resolve()
+
+
+def writable_cache_dir() -> Path:
+    """The cache's folder, made if need be; raises `UsageError` where nothing can be kept in it."""
+    folder = cache_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f".probe.{os.getpid()}").touch()
+        (folder / f".probe.{os.getpid()}").unlink()
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: the cache cannot be written there ({error.strerror}); "
+            "name another folder with VCBENCH_CACHE_DIR"
+        ) from None
+    return folder
 
 
 def reports_dir(explicit: str | None = None) -> Path:

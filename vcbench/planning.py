@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from vcbench import fingerprint, protocols
 from vcbench.errors import DataError
-from vcbench.features import FeatureStore
+from vcbench.features import FeatureStore, is_complete
 from vcbench.suite import select
 from vcbench.training.cell import Cell, ComponentSpec, Recipe
 from vcbench.world import FeatureParameters
@@ -78,7 +78,7 @@ class Plan:
     @property
     def missing_features(self) -> int:
         """Utterances that have yet to be analysed."""
-        return sum(not path.exists() for path in self.features.values())
+        return sum(not is_complete(path) for path in self.features.values())
 
 
 def make_plan(

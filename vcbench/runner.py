@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from vcbench import environment, results, throughput
+from vcbench import environment, features, results, throughput
 from vcbench.batch_conversion import convert_units
 from vcbench.engines import Engine, TrainingTask
 from vcbench.errors import DataError, VcbenchError
@@ -101,8 +99,7 @@ def _refuse_short(plan: Plan) -> None:
     short = []
     for utterances in plan.speech.train.values():
         for utterance in utterances:
-            with np.load(plan.features[utterance]) as arrays:
-                frames = len(arrays["f0_hz"])
+            frames = len(features.load(plan.features[utterance]).f0_hz)
             if frames < segment:
                 short.append(f"{utterance.path}: {frames} frames")
     if short:

@@ -51,7 +51,7 @@ def wait_for_line(folder: Path, process: subprocess.Popen[str], *, after: int) -
 def test_signals_stop_a_process_and_the_same_command_continues(
     tmp_path: Path, plugin_file: str
 ) -> None:
-    recipe = {"iterations": 700, "log_every": 1, "validate_every": 200, "checkpoint_every": 300}
+    recipe = {"iterations": 300, "log_every": 1, "validate_every": 80, "checkpoint_every": 120}
     cell = with_dropout(tmp_path, plugin_file, **recipe)
     whole = start(write_cell(cell, tmp_path / "whole"), bare=True)
     path = write_cell(cell, tmp_path / "stopped")
@@ -66,7 +66,7 @@ def test_signals_stop_a_process_and_the_same_command_continues(
             "one-d/SF1-TM3/0: stopped; the same command continues where it was\n",
         )
         checkpoint = Checkpoint.load(path.parent / CHECKPOINT)
-        assert done < checkpoint.iteration < 700
+        assert done < checkpoint.iteration < 300
         assert not (path.parent / STATUS).exists()
         done = checkpoint.iteration
     assert finished(start(path)) == (0, "")

@@ -48,12 +48,12 @@ def execute(args: argparse.Namespace) -> int:
             analysed = world.analyze(waveform, converter.parameters)
             if problem := features.unvoiced(analysed, converter.parameters):
                 raise DataError(f"{wav}: {problem}")
+            output = args.output / f"{wav.stem}.wav"
+            audio.write(output, converter(analysed), sample_rate=rate)
         except DataError as error:
             failed += 1
             say(f"vcbench convert: {error}")
-            continue
-        output = args.output / f"{wav.stem}.wav"
-        audio.write(output, converter(analysed), sample_rate=rate)
-        print(output)
+        else:
+            print(output)
     say(f"{len(args.wavs) - failed} of {len(args.wavs)} files converted, {direction}")
     return 1 if failed else 0

@@ -84,7 +84,7 @@ def _stats(args: argparse.Namespace, corpus: Corpus) -> int:
     from vcbench.world import FeatureParameters
 
     parameters = FeatureParameters(sample_rate=args.sample_rate)
-    store = FeatureStore(paths.cache_dir(), parameters)
+    store = FeatureStore(paths.writable_cache_dir(), parameters)
     with terminal.progress_bars() as progress:
         corpus.prepare(progress)
         summaries = summarize(corpus, store, jobs=args.jobs or default_jobs(), progress=progress)

@@ -41,7 +41,7 @@ def execute(args: argparse.Namespace) -> int:
     with progress_bars() as progress:
         result = runner.run(
             plan,
-            cache_dir=paths.cache_dir(),
+            cache_dir=paths.writable_cache_dir(),
             reports_dir=paths.reports_dir(args.reports),
             jobs=jobs,
             engine=engine,

@@ -38,7 +38,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
         return planning.make_plan(
             loaded,
             data_dir=paths.data_dir(args.data),
-            cache_dir=paths.cache_dir(),
+            cache_dir=paths.writable_cache_dir(),
             device=device,
             only=args.only,
             fresh=args.fresh,

@@ -66,7 +66,7 @@ class Features(_Keys):
 
     kind: Literal["world"] = Field(default="world", description="Analysis: the WORLD vocoder.")
     sample_rate: int = Field(
-        default=16000, ge=8000, le=48000, description="Rate in Hz that every file must have."
+        default=16000, ge=16000, le=48000, description="Rate in Hz that every file must have."
     )
     frame_period_ms: float = Field(
         default=5.0, ge=1, le=20, description="Time between two frames, in milliseconds."
