@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,37 @@ def of_sources(sources: Iterable[str | Path]) -> str:
     """
     paths = {_source_path(source) for source in sources}
     return of_json(sorted([path.name, of_file(path)] for path in paths))
+
+
+def sources_of(module: str) -> set[Path]:
+    """Source files of a module and of all that it imports of its own package, directly or not."""
+    found: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ImportError, AttributeError, ValueError):  # a function, say, not a module
+            continue
+        if name not in found and spec and spec.origin and spec.origin.endswith(".py"):
+            found[name] = Path(spec.origin)
+            is_package = spec.submodule_search_locations is not None
+            inside = name if is_package else name.rpartition(".")[0]
+            imported = _imported_names(found[name].read_text(encoding="utf-8"), inside)
+            package = module.partition(".")[0]
+            waiting += [n for n in imported if n.partition(".")[0] == package]
+    return set(found.values())
+
+
+def _imported_names(source: str, package: str) -> Iterator[str]:
+    """Modules that source code in `package` imports, and what it imports from them."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parent = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            yield parent
+            yield from (f"{parent}.{alias.name}" for alias in node.names)
 
 
 def _source_path(source: str | Path) -> Path:

@@ -51,6 +51,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
+from vcbench import fingerprint
 from vcbench.discovery import (
     KINDS,
     Declaration,
@@ -193,9 +194,12 @@ class Plugin:
         )
 
     @property
-    def source_file(self) -> Path:
-        """The file that defines the plugin; part of the key of everything computed with it."""
-        return Path(inspect.getsourcefile(inspect.unwrap(self.factory)) or "")
+    def source_files(self) -> set[Path]:
+        """What defines the plugin: its file and what that imports of its own package.
+
+        They are part of the key of everything computed with it.
+        """
+        return fingerprint.sources_of(self.factory.__module__)
 
 
 class Registry:

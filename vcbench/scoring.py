@@ -283,7 +283,7 @@ def _parts(files: tuple[tuple[Path, Path], ...]) -> list[tuple[tuple[Path, Path]
 
 def _version(protocol: str, metrics: Mapping[str, Plugin]) -> str:
     """Key of all that decides a score beside the two files."""
-    plugin_files = [plugin.source_file for plugin in metrics.values()]
+    plugin_files = {path for plugin in metrics.values() for path in plugin.source_files}
     return fingerprint.of_json(
         {
             "protocol": protocol,

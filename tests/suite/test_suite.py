@@ -238,7 +238,7 @@ def test_the_registry_of_a_suite_finds_its_plugins(files: Files) -> None:
     found = files.load()
     generator = found.registry.get("generator", found.systems["one"].generator.name)
     assert generator.summary == "A generator with options of every type."
-    assert generator.source_file == files.folder / "plug.py"
+    assert generator.source_files == {files.folder / "plug.py"}
 
 
 def test_loading_a_suite_imports_neither_torch_nor_numpy() -> None:

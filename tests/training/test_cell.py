@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from tiny_cells import tiny_cell
 
+from vcbench import fingerprint
 from vcbench.plugins import Registry
-from vcbench.training.cell import Cell, ComponentSpec, Recipe, _own_sources
+from vcbench.training.cell import Cell, ComponentSpec, Recipe
 
 
 def test_json_round_trip(tmp_path: Path) -> None:
@@ -164,5 +165,5 @@ def test_what_a_plugin_imports_of_its_own_package_changes_the_key(
 
 
 def test_the_built_ins_keys_cover_the_padding_that_they_share() -> None:
-    files = {path.name for path in _own_sources("architectures.cyclegan_vc")}
+    files = {path.name for path in fingerprint.sources_of("architectures.cyclegan_vc")}
     assert files == {"cyclegan_vc.py", "padding.py"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
 from vcbench.cli import suite_arguments
@@ -27,6 +28,8 @@ def execute(args: argparse.Namespace) -> int:
     from vcbench.reporting.tables import terminal_table
     from vcbench.terminal import console, progress_bars, say
 
+    # A terminated harness must stop its cells in order, as an interrupted one does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     jobs = parallel.default_jobs() if args.jobs is None else args.jobs
     if jobs < 1:
         raise UsageError(f"--jobs {jobs}: must be at least 1")

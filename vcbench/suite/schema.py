@@ -87,7 +87,7 @@ class Training(_Keys):
 
     iterations: PositiveInt = Field(description="Updates of generators and of discriminators.")
     batch_size: PositiveInt = Field(default=1, description="Crops of each speaker in a batch.")
-    segment_frames: PositiveInt = Field(default=128, description="Length of a crop, in frames.")
+    segment_frames: int = Field(default=128, ge=16, description="Length of a crop, in frames.")
     learning_rate_generator: NonNegative = Field(default=2e-4, description="Adam's, before decay.")
     learning_rate_discriminator: NonNegative = Field(
         default=1e-4, description="Adam's, before decay."

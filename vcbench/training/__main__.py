@@ -7,9 +7,13 @@ SIGTERM after a whole iteration, with a checkpoint from which the same command c
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import signal
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,13 +44,33 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         cell = _read(options.cell)
         folder = options.folder or options.cell.parent
-        if train(cell, folder, stop_requested=lambda: bool(stops)):
-            return 0
+        with _alone(folder, stops) as alone:
+            if alone and train(cell, folder, stop_requested=lambda: bool(stops)):
+                return 0
         print(f"{cell.id}: stopped; the same command continues where it was", file=sys.stderr)
         return 130
     except VcbenchError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+@contextmanager
+def _alone(folder: Path, stops: list[int]) -> Iterator[bool]:
+    """Wait until no other process trains in `folder`: two would write over each other's files.
+
+    Yields False if told to stop before that. The kernel frees the lock when its holder ends,
+    however it ends.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        while not stops:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.2)
+            else:
+                break
+        yield not stops
 
 
 def _read(path: Path) -> Cell:

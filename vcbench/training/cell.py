@@ -7,10 +7,8 @@ machine together with the features and run there with `python -m vcbench.trainin
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,7 +102,7 @@ class Cell:
         return int(self.features["n_mcep"])
 
     def key(self, registry: Registry) -> str:
-        """Content key: equal keys give equal weights on one machine.
+        """Content key: equal keys give equal weights on one machine with one `--jobs`.
 
         It covers all fields (feature files by their names, which are hashes of their content), the
         source of training and of the three plugins, with what these import of their own package,
@@ -122,11 +120,8 @@ class Cell:
             registry.get("discriminator", self.discriminator.name),
             registry.get("objective", self.objective.name),
         )
-        files = {path for plugin in plugins for path in _own_sources(plugin.factory.__module__)}
-        code = [
-            fingerprint.of_sources(_TRAINING_SOURCES),
-            *sorted(fingerprint.of_file(path) for path in files),
-        ]
+        files = {path for plugin in plugins for path in plugin.source_files}
+        code = [fingerprint.of_sources(_TRAINING_SOURCES), fingerprint.of_sources(files)]
         return fingerprint.of_json({"cell": described, "code": code, "torch": _torch_version()})
 
     def to_json(self) -> dict[str, Any]:
@@ -147,37 +142,6 @@ class Cell:
         for name in ("train_features", "validation_features"):
             changed[name] = {speaker: tuple(paths) for speaker, paths in stored[name].items()}
         return cls(**{**stored, **changed})
-
-
-def _own_sources(module: str) -> set[Path]:
-    """The source of a plugin's module and of all that it imports of its own package."""
-    found: dict[str, Path] = {}
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        try:
-            spec = importlib.util.find_spec(name)
-        except (ImportError, AttributeError, ValueError):  # a function, say, not a module
-            continue
-        if name not in found and spec and spec.origin and spec.origin.endswith(".py"):
-            found[name] = Path(spec.origin)
-            is_package = spec.submodule_search_locations is not None
-            inside = name if is_package else name.rpartition(".")[0]
-            imported = _imported_names(found[name].read_text(encoding="utf-8"), inside)
-            package = module.partition(".")[0]
-            waiting += [n for n in imported if n.partition(".")[0] == package]
-    return set(found.values())
-
-
-def _imported_names(source: str, package: str) -> Iterator[str]:
-    """Modules that source code in `package` imports, and what it imports from them."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            parent = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-            yield parent
-            yield from (f"{parent}.{alias.name}" for alias in node.names)
 
 
 def _torch_version() -> str:

@@ -23,8 +23,8 @@ class CropStream:
 
     lengths_source, lengths_target: frames of each training utterance. A crop is one row
     (source utterance, its first frame, target utterance, its first frame). Utterances come in
-    shuffled order, each as often as any other; the two speakers' orders are independent, as are
-    the uniformly drawn first frames.
+    shuffled order, within a block each as often as any other (to one); the two speakers' orders
+    are independent, as are the uniformly drawn first frames.
 
     Raises `DataError` if an utterance is shorter than a crop.
     """

@@ -168,6 +168,8 @@ def _validate(gan: CycleGan, speech: Mapping[str, _Speech], cell: Cell) -> float
     """Mean validation loss over the held-out sentences, or None if none is long enough."""
     crops = zip(speech[cell.source].validation, speech[cell.target].validation, strict=False)
     gan.networks.eval()
-    values = [gan.validate(source, target).item() for source, target in crops]
+    # A network that draws random numbers must train the same however often it is validated.
+    with isolated_rng("validation", cell.system, cell.pair, cell.seed):
+        values = [gan.validate(source, target).item() for source, target in crops]
     gan.networks.train()
     return sum(values) / len(values) if values else None

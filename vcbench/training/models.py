@@ -90,7 +90,13 @@ def build_objective(cell: Cell, registry: Registry, networks: Networks) -> Objec
     """The objective, told whether the discriminators' scores are probabilities."""
     plugin = registry.get("objective", cell.objective.name)
     sigmoid = bool(getattr(networks.discriminator_target, "sigmoid", False))
-    objective = plugin.factory(sigmoid=sigmoid, **cell.objective.options)
+    try:
+        objective = plugin.factory(sigmoid=sigmoid, **cell.objective.options)
+    except Exception as error:
+        raise PluginError(
+            f"objective '{plugin.name}' ({plugin.origin}) cannot be built with sigmoid={sigmoid}, "
+            f"options {dict(cell.objective.options)}: {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(objective, Objective):
         raise PluginError(
             f"objective '{plugin.name}' ({plugin.origin}) must return a "

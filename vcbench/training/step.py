@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vcbench.errors import CellFailure
 from vcbench.plugins import Objective
 from vcbench.training.cell import Recipe
 from vcbench.training.models import Networks
@@ -82,6 +83,12 @@ class CycleGan:
         to_target, to_source = self.networks.source_to_target, self.networks.target_to_source
         fake_target, same_target = to_target(torch.cat([source, target])).chunk(2)
         fake_source, same_source = to_source(torch.cat([target, source])).chunk(2)
+        if fake_target.shape != source.shape or fake_source.shape != target.shape:
+            # Losses would broadcast and train on nonsense.
+            raise CellFailure(
+                f"the generator turned {tuple(source.shape)} (batch, n_mcep, frames) into "
+                f"{tuple(fake_target.shape)}; it must return the shape that it is given"
+            )
         cycle_loss = F.l1_loss(to_source(fake_target), source) + F.l1_loss(
             to_target(fake_source), target
         )
