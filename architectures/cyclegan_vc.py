@@ -52,7 +52,7 @@ def cyclegan_vc_1d(
 
 @register_discriminator("gated-patchgan", paper=PAPER)
 def gated_patchgan(*, n_mcep: int, scale: float, sigmoid: bool = True) -> nn.Module:
-    """The paper's gated 2D discriminator, one score per patch, with or without a sigmoid."""
+    """The paper's gated 2D discriminator as leimao has it, one score per patch, not per crop."""
     del n_mcep  # convolutional in both directions: any number of coefficients will do
     return GatedDiscriminator([scaled(c, scale) for c in (128, 256, 512, 1024)], sigmoid=sigmoid)
 
@@ -154,7 +154,8 @@ class GatedDiscriminator(nn.Module):
     """Gated 2D discriminator: (batch, n_mcep, frames) -> (batch, 1, n_mcep/4, frames/16) scores.
 
     The last layer is the reference's dense layer, which, applied at each position, is a 1 x 1
-    convolution; 24 coefficients and 128 frames give 6 x 8 patches.
+    convolution; 24 coefficients and 128 frames give 6 x 8 patches. The figure's fully connected
+    layer gives one score for the whole crop: the patches are the reference implementation's.
     """
 
     def __init__(self, channels: list[int], *, sigmoid: bool) -> None:

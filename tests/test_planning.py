@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from workplace import SPEAKERS, SUITE, Workplace
 
 from vcbench.errors import DataError, UsageError
@@ -234,7 +235,10 @@ def test_what_is_done_and_what_was_begun(place: Workplace) -> None:
     for planned, names in ((done, ("status.json", "checkpoint.pt")), (begun, ("checkpoint.pt",))):
         planned.folder.mkdir(parents=True)
         for name in names:
-            (planned.folder / name).write_text('{"iterations": 6}')
+            if name == "checkpoint.pt":
+                torch.save({}, planned.folder / name)
+            else:
+                (planned.folder / name).write_text('{"iterations": 6}')
     found = place.plan().cells
     assert [planned.done for planned in found] == [True, False, False, False]
     assert [planned.reason for planned in found[:2]] == [
@@ -242,6 +246,12 @@ def test_what_is_done_and_what_was_begun(place: Workplace) -> None:
         "begun before: continues from its checkpoint",
     ]
     assert found[0].status() == {"iterations": 6}
+    whole = (done.folder / "checkpoint.pt").read_bytes()
+    (done.folder / "checkpoint.pt").write_bytes(whole[:-40])  # damaged: trained again
+    assert not place.plan().cells[0].done
+    (done.folder / "checkpoint.pt").write_bytes(whole)
+    (done.folder / "status.json").write_text('{"iter')
+    assert not place.plan().cells[0].done
     fresh = place.plan(fresh=True).cells
     assert not any(planned.done for planned in fresh)
     assert {planned.reason for planned in fresh} == {"--fresh: trained again from the start"}

@@ -104,7 +104,9 @@ def test_the_built_ins_come_through_entry_points() -> None:
     assert {"cyclegan-vc-1d", "residual-pixelshuffle-2d"} <= set(registry.names("generator"))
     assert {"gated-patchgan", "patchgan"} <= set(registry.names("discriminator"))
     assert {"bce", "lsgan"} <= set(registry.names("objective"))
-    assert {"mcd", "f0-rmse", "log-f0-rmse", "vuv-error"} <= set(registry.names("metric"))
+    assert {"mcd", "gv-distance", "f0-rmse", "log-f0-rmse", "vuv-error"} <= set(
+        registry.names("metric")
+    )
     assert {"vcc2016", "folder", "demo"} <= set(registry.names("corpus"))
     assert set(PLURALS.values()) == set(KINDS)
 

@@ -24,7 +24,7 @@ from vcbench.plugins import Registry
 from vcbench.scoring import ScoreItem, ScoreResult, match_folders, score_all, score_pair
 
 Array = NDArray[np.float64]
-METRICS = ("mcd", "f0-rmse", "log-f0-rmse", "vuv-error")
+METRICS = ("mcd", "gv-distance", "f0-rmse", "log-f0-rmse", "vuv-error")
 
 # Printed by, with D the folder of npVCC2016's evals,
 #   vcbench score --reference D/TM3/wavs --converted D/SF1/wavs --json
@@ -32,12 +32,14 @@ METRICS = ("mcd", "f0-rmse", "log-f0-rmse", "vuv-error")
 GOLDEN = {
     ("SF1", "TM3", "200001"): {
         "mcd": 9.447319806006227,
+        "gv-distance": 0.2676248191036152,
         "f0-rmse": 87.60650974294121,
         "log-f0-rmse": 0.5065388657976515,
         "vuv-error": 21.843971631205676,
     },
     ("SF1", "TM3", "200002"): {
         "mcd": 8.736971704332818,
+        "gv-distance": 0.29499060912626024,
         "f0-rmse": 83.64806130711588,
         "log-f0-rmse": 0.5443682769548394,
         "vuv-error": 12.548262548262548,
@@ -78,6 +80,7 @@ def test_equal_to_the_fields_own_tools_on_real_speech(vcc2016_dir: Path, sentenc
     both = (x_hz > 0) & (y_hz > 0)
     expected = {
         "mcd": melcd(reference[path[:, 0]], converted[path[:, 1]]),
+        "gv-distance": np.mean(np.abs(np.log(converted.var(axis=0) / reference.var(axis=0)))),
         "f0-rmse": np.sqrt(np.mean((x_hz - y_hz)[both] ** 2)),
         "log-f0-rmse": np.sqrt(np.mean(np.log(x_hz[both] / y_hz[both]) ** 2)),
         "vuv-error": 100 * np.mean((x_hz > 0) != (y_hz > 0)),

@@ -43,6 +43,7 @@ def cell(tmp_path_factory: pytest.TempPathFactory) -> Cell:
 @pytest.fixture(scope="module")
 def folder(cell: Cell, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
+    (folder / "cell.json").write_text(json.dumps(cell.to_json()), encoding="utf-8")
     train(cell, folder)
     return folder
 
@@ -173,7 +174,7 @@ def test_a_process_of_its_own_that_fails(tmp_path: Path, wav: Path) -> None:
         throughput.measure_in_process(tmp_path / "cell", wav, seconds=0.01, threads=1)
     message = str(caught.value)
     assert message.startswith("throughput of cell could not be measured: ")
-    assert message.endswith("checkpoint.pt: no such checkpoint")
+    assert message.endswith("cell.json: cannot be read (No such file or directory)")
 
 
 @pytest.mark.slow

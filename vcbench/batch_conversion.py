@@ -48,8 +48,11 @@ def convert_units(
             say(f"FAILED {unit.record.cell}: {unit.record.reason}")
             outputs.pop((unit.record.cell, direction))
     written = sum(count for count, _ in done)
-    asked = sum(len(task.outputs) for *_, task in work)
-    say(f"conversion: {written} utterances converted, {asked - written} cached")
+    failed = sum(bool(problem) for _, problem in done)
+    whole = zip(work, done, strict=True)
+    asked = sum(len(task.outputs) for (*_, task), (_, problem) in whole if not problem)
+    lost = f", {failed} directions failed" if failed else ""
+    say(f"conversion: {written} utterances converted, {asked - written} cached{lost}")
     return outputs
 
 

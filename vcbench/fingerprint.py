@@ -6,6 +6,7 @@ import ast
 import hashlib
 import importlib.util
 import json
+import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,23 +35,34 @@ def of_sources(sources: Iterable[str | Path]) -> str:
 
 
 def sources_of(module: str) -> set[Path]:
-    """Source files of a module and of all that it imports of its own package, directly or not."""
+    """Source files of a module and of all that it imports, directly or not, as far as it is not
+    an installed package's: of those, its own package and vcbench's plugins count, the others are
+    known by their versions."""
     found: dict[str, Path] = {}
     waiting = [module]
+    own = {module.partition(".")[0], "architectures", "metrics"}
     while waiting:
         name = waiting.pop()
         try:
             spec = importlib.util.find_spec(name)
         except (ImportError, AttributeError, ValueError):  # a function, say, not a module
             continue
-        if name not in found and spec and spec.origin and spec.origin.endswith(".py"):
-            found[name] = Path(spec.origin)
-            is_package = spec.submodule_search_locations is not None
-            inside = name if is_package else name.rpartition(".")[0]
-            imported = _imported_names(found[name].read_text(encoding="utf-8"), inside)
-            package = module.partition(".")[0]
-            waiting += [n for n in imported if n.partition(".")[0] == package]
+        if name in found or not spec or not spec.origin or not spec.origin.endswith(".py"):
+            continue
+        package = name.partition(".")[0]
+        if package == "vcbench" or (package not in own and _is_installed(Path(spec.origin))):
+            continue
+        found[name] = Path(spec.origin)
+        is_package = spec.submodule_search_locations is not None
+        inside = name if is_package else name.rpartition(".")[0]
+        waiting += _imported_names(found[name].read_text(encoding="utf-8"), inside)
     return set(found.values())
+
+
+def _is_installed(path: Path) -> bool:
+    """Whether a file belongs to Python itself or to a package that was installed."""
+    folders = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return any(path.is_relative_to(folder) for folder in folders)
 
 
 def _imported_names(source: str, package: str) -> Iterator[str]:

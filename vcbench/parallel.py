@@ -28,8 +28,8 @@ def map_processes(
     """`[function(item) for item in items]`, spread over `jobs` spawned processes.
 
     `function` and the items must be picklable. `on_done` is called with the number of finished
-    items. The first exception is raised here, after the items under way have ended. A process
-    killed from outside (out of memory, say) raises `VcbenchError`.
+    items. The first exception is raised here, after the items under way have ended; an interrupt
+    ends them at once. A process killed from outside (out of memory, say) raises `VcbenchError`.
     """
     if jobs <= 1 or len(items) <= 1:
         results = []
@@ -41,6 +41,7 @@ def map_processes(
     # Spawned, not forked: the parent may hold torch's threads, which do not survive a fork.
     context = multiprocessing.get_context("spawn")
     workers = min(jobs, len(items))
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
     try:
         with _deaf_to_ctrl_c():  # which starts the workers
@@ -55,9 +56,18 @@ def map_processes(
             f"a worker process died while running {function.__name__} on {len(items)} items, "
             "perhaps for lack of memory; try again with a smaller --jobs"
         ) from None
+    except Exception:
+        raise
+    except BaseException:
+        # Whatever they write, they write atomically.
+        for process in set(multiprocessing.active_children()) - others:
+            process.kill()
+        raise
     finally:
-        # Not `with`: leaving it shuts down again, and that one would take the cancelling back.
-        pool.shutdown(cancel_futures=True)
+        # Not `with`: leaving it shuts down again, and that one would take the cancelling back. A
+        # second Ctrl-C in here would leave workers behind that nobody tells to end.
+        with _deaf_to_ctrl_c():
+            pool.shutdown(cancel_futures=True)
 
 
 def default_jobs() -> int:

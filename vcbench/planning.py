@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,7 @@ class Plan:
     features: Mapping[Utterance, Path]
     cells: Sequence[PlannedCell]
     baselines: Sequence[SuiteCell]
+    left_out: Sequence[SuiteCell]  # by --only
     data_fingerprint: str
 
     @property
@@ -100,16 +102,17 @@ def make_plan(
     parameters = _parameters(suite)
     store = FeatureStore(cache_dir, parameters)
     paths = {u: store.path(u.path) for u in speech.all()}
-    chosen: Sequence[SuiteCell] = (*suite.cells(), *suite.baseline_cells())
-    if only:
-        chosen = select(chosen, only)
+    everything = (*suite.cells(), *suite.baseline_cells())
+    chosen = select(everything, only) if only else everything
+    left_out = [cell for cell in everything if cell not in chosen]
     cells = [
         _planned(_cell(suite, c, speech, paths, parameters, device), suite, cache_dir, fresh)
         for c in chosen
         if c.seed is not None
     ]
     baselines = [c for c in chosen if c.seed is None]
-    return Plan(suite, speech, parameters, paths, cells, baselines, _data_fingerprint(paths))
+    data = _data_fingerprint(paths)
+    return Plan(suite, speech, parameters, paths, cells, baselines, left_out, data)
 
 
 def _speech(suite: Suite, corpus: Corpus) -> Speech:
@@ -192,7 +195,7 @@ def _cell(
 def _planned(cell: Cell, suite: Suite, cache_dir: Path, fresh: bool) -> PlannedCell:
     key = cell.key(suite.registry)
     folder = cache_dir / "cells" / key
-    done = (folder / "status.json").exists() and (folder / "checkpoint.pt").exists()
+    done = _has_result(folder)
     if fresh:
         reason = "--fresh: trained again from the start"
     elif done:
@@ -202,6 +205,15 @@ def _planned(cell: Cell, suite: Suite, cache_dir: Path, fresh: bool) -> PlannedC
     else:
         reason = "no result for this configuration, data and code yet"
     return PlannedCell(cell, key, folder, done and not fresh, reason, fresh)
+
+
+def _has_result(folder: Path) -> bool:
+    """Whether training ended there, and what it left was not damaged since."""
+    try:
+        json.loads((folder / "status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return zipfile.is_zipfile(folder / "checkpoint.pt")
 
 
 def _data_fingerprint(paths: Mapping[Utterance, Path]) -> str:

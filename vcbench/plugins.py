@@ -39,6 +39,7 @@ of a batch by itself (instance norm, not batch norm): training joins inputs into
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -199,7 +200,10 @@ class Plugin:
 
         They are part of the key of everything computed with it.
         """
-        return fingerprint.sources_of(self.factory.__module__)
+        factory = self.factory
+        while isinstance(factory, functools.partial):
+            factory = factory.func
+        return fingerprint.sources_of(inspect.unwrap(factory).__module__)
 
 
 class Registry:

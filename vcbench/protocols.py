@@ -80,7 +80,8 @@ class Protocol:
     def text(self) -> str:
         """The whole definition in a paragraph, precise enough to compute a score without vcbench.
 
-        It is written from the fields, so that it cannot say anything else than what is done.
+        The numbers that are fields are written from them. The rest is prose about code elsewhere
+        (`vcbench.world`, `vcbench.alignment`, the metrics) and has to be kept true by hand.
         """
         orders = ", ".join(
             f"{rate} Hz: {order} and {alpha:g}" for rate, order, alpha in self.mel_cepstra
@@ -104,8 +105,12 @@ class Protocol:
             "(1,1), (1,0) and (0,1) of weight 1, no window; among equally cheap steps into a pair "
             "(1,1) is taken, then (1,0), which advances the reference. "
             "Mel-cepstral distortion: 10 sqrt(2) / ln 10 times that distance, averaged over the "
-            "pairs of the path, in dB. F0 on the same path: root mean square differences over the "
-            "pairs voiced on both sides, in Hz and in ln Hz, undefined with fewer than 10 of them; "
+            "pairs of the path, in dB. Global variance distance, without the path: population "
+            "variance of each of c1 to cD over the kept frames of each side, mean over the "
+            "coefficients of |ln(variance converted / variance reference)|, undefined with fewer "
+            "than 2 kept frames on a side or where a variance is 0. "
+            "F0 on the path again: root mean square differences over the pairs voiced "
+            "on both sides, in Hz and in ln Hz, undefined with fewer than 10 of them; "
             "voicing error: percentage of all pairs that are voiced on one side only. "
             "A score is the mean over utterances."
         )

@@ -24,7 +24,7 @@ from vcbench.scoring import ScoreItem, ScoreResult, score_all
 from vcbench.store import CellRecord, RunFolder
 from vcbench.terminal import say
 from vcbench.training.log import write_json
-from vcbench.units import Outputs, Unit, UtteranceLabels, units_of
+from vcbench.units import Outputs, Unit, UtteranceLabels, left_out, units_of
 from vcbench.watching import watcher
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def run(
     finally:
         for unit in units:
             folder.add_cell(unit.record)
+        for record in left_out(plan):
+            folder.add_cell(record)
     folder.write_results(results.score_rows(plan, scores))
     folder.write_training(results.training_rows(units))
     folder.write_throughput(speeds)
@@ -127,7 +129,7 @@ def _train(units: Sequence[Unit], engine: Engine) -> None:
     tasks = {}
     for unit, planned in missing:
         if planned.fresh:
-            shutil.rmtree(planned.folder, ignore_errors=True)
+            _forget(planned.folder)
         planned.folder.mkdir(parents=True, exist_ok=True)
         write_json(planned.folder / "cell.json", planned.cell.to_json())
         task = TrainingTask(planned.cell.id, planned.folder, planned.cell.recipe.iterations)
@@ -147,6 +149,15 @@ def _train(units: Sequence[Unit], engine: Engine) -> None:
     for unit, planned in trained:
         if unit.record.status == "ok":
             _take_status(unit.record, planned)
+
+
+def _forget(folder: Path) -> None:
+    """Delete all that a cell left but its lock, which somebody may hold."""
+    for path in folder.glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != "lock":
+            path.unlink(missing_ok=True)
 
 
 def _take_status(record: CellRecord, planned: PlannedCell) -> None:

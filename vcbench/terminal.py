@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def console() -> Console:
-    """A rich console on stdout, at least 100 columns wide where it is not a terminal."""
+    """A rich console on stdout, 120 columns wide where it is not a terminal."""
     from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=120)

@@ -1,8 +1,9 @@
 """How fast a system trains and converts, how large it is, and what memory it takes.
 
 Measured apart from training, one system at a time, each in a process of its own
-(`python -m vcbench.throughput`), with the machine to itself as far as vcbench can tell. Every
-timing is repeated; the median is the figure and the quartiles are its spread.
+(`python -m vcbench.throughput`), with as many threads as a cell trains with. Every timing is
+repeated; the median is the figure and the quartiles are its spread. Whatever else the machine does
+at the time shows in them: compare systems on a machine that is otherwise idle.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vcbench import child
 from vcbench.errors import VcbenchError
 
 FRAMES = 128  # of the generator's input, as in the paper's figure
@@ -31,9 +33,10 @@ def measure_in_process(cell_folder: Path, wav: Path, *, seconds: float, threads:
     phases, at least. threads: of PyTorch, as many as a cell trains with. Raises `VcbenchError`
     with the last line of what the process said.
     """
-    command = [sys.executable, "-m", "vcbench.throughput", str(cell_folder), str(wav)]
-    command += ["--seconds", str(seconds), "--threads", str(threads)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    settings = ("--seconds", seconds, "--threads", threads)
+    command = child.command("vcbench.throughput", cell_folder, wav, *settings)
+    environment = child.environment()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         tail = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise VcbenchError(f"throughput of {cell_folder.name} could not be measured: {tail}")
@@ -47,12 +50,12 @@ def measure(cell_folder: Path, wav: Path, *, seconds: float) -> list[Row]:
     from vcbench.conversion import trained_converter
     from vcbench.inspection import count_macs
     from vcbench.plugins import Registry
+    from vcbench.training.cell import Cell
     from vcbench.training.checkpoint import Checkpoint
     from vcbench.training.models import build_networks, build_objective, count_parameters
     from vcbench.training.step import CycleGan
 
-    checkpoint = Checkpoint.load(cell_folder / "checkpoint.pt")
-    cell = checkpoint.cell
+    cell = Cell.read(cell_folder / "cell.json")
     registry = Registry(cell.plugin_files)
     rows: list[Row] = []
 
@@ -100,6 +103,8 @@ def measure(cell_folder: Path, wav: Path, *, seconds: float) -> list[Row]:
     real_time = [d / (FRAMES * frame_s) for d in durations]
     add_spread("generator", "real_time_factor", real_time, "s/s")
 
+    # Loaded only now: a checkpoint's weights and moments are no part of what training takes.
+    checkpoint = Checkpoint.load(cell_folder / "checkpoint.pt")
     convert = trained_converter(
         checkpoint, registry, f"{cell.source}>{cell.target}", device=cell.device
     )

@@ -63,6 +63,22 @@ def units_of(plan: Plan) -> list[Unit]:
     return trained + [_baseline_unit(cell) for cell in plan.baselines]
 
 
+def left_out(plan: Plan) -> list[CellRecord]:
+    """Records of the cells that `--only` left out: missing cells are shown, never forgotten."""
+    return [
+        CellRecord(
+            cell=cell.id,
+            system=cell.system,
+            pair=str(cell.pair),
+            seed=cell.seed,
+            kind="baseline" if cell.seed is None else "trained",
+            status="skipped",
+            reason="left out by --only",
+        )
+        for cell in plan.left_out
+    ]
+
+
 def _trained_unit(planned: PlannedCell) -> Unit:
     cell = planned.cell
     record = CellRecord(

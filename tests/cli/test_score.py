@@ -50,7 +50,13 @@ def test_json_holds_every_value_and_their_means(
     assert document["protocol"] == "vcbench-1"
     assert document["protocol_text"] == protocols.get("vcbench-1").text
     units = {name: metric["unit"] for name, metric in document["metrics"].items()}
-    assert units == {"mcd": "dB", "f0-rmse": "Hz", "log-f0-rmse": "ln Hz", "vuv-error": "%"}
+    assert units == {
+        "mcd": "dB",
+        "gv-distance": "ln",
+        "f0-rmse": "Hz",
+        "log-f0-rmse": "ln Hz",
+        "vuv-error": "%",
+    }
     assert [u["id"] for u in document["utterances"]] == ["s0", "s1", "s2"]
     assert {u["status"] for u in document["utterances"]} == {"scored"}
     for name, metric in document["metrics"].items():

@@ -6,29 +6,35 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from synthetic_run import SyntheticRun
 
 from vcbench.reporting.answer import answer, doubts
 from vcbench.reporting.leaderboard import build
 from vcbench.reporting.model import Leaderboard
 from vcbench.reporting.run_files import read_run
+from vcbench.reporting.seeds import MIN_SEEDS
 
 Build = Callable[[SyntheticRun], Leaderboard]
+SEEDS = tuple(range(MIN_SEEDS))
+CLAIMS = ("leads", "better than", "told apart")
 
 
 def test_a_clear_leader_with_its_lead_and_interval(leaderboard_of: Build) -> None:
-    board = leaderboard_of(SyntheticRun(effects={"best": -2.0, "next": -1.0, "last": -0.5}))
+    board = leaderboard_of(
+        SyntheticRun(effects={"best": -2.0, "next": -1.0, "last": -0.5}, seeds=SEEDS)
+    )
     text = answer(board)
     lead = board.row("next").versus_leader
     assert text.startswith("best leads on MCD with ")
     assert f"{lead.mean:.2f} dB [{lead.low:.2f}, {lead.high:.2f}] better than next;" in text
-    assert "beats the untrained mean-variance by" in text
+    assert "in this run it beats the untrained mean-variance by" in text
     assert lead.mean > 0  # next minus best: the sentence tells the direction in words
 
 
 def test_a_leader_that_cannot_be_told_apart(leaderboard_of: Build) -> None:
     effects = {"a": -1.0, "b": -1.0, "c": 3.0}
-    board = leaderboard_of(SyntheticRun(effects=effects, n_sentences=6, seeds=(0,)))
+    board = leaderboard_of(SyntheticRun(effects=effects, n_sentences=6, seeds=SEEDS))
     best, other = board.ranked[0].system, board.ranked[1].system
     assert answer(board).startswith(f"{best} has the lowest MCD, ")
     assert f"but cannot be told apart from {other};" in answer(board)
@@ -36,14 +42,18 @@ def test_a_leader_that_cannot_be_told_apart(leaderboard_of: Build) -> None:
 
 def test_nothing_beats_the_untrained_conversion(leaderboard_of: Build) -> None:
     board = leaderboard_of(SyntheticRun(effects={"a": 1.0, "b": 2.0}))
-    assert answer(board).startswith("No trained system beats the untrained mean-variance on MCD (")
-    assert "the best of them, a, is at " in answer(board)
+    assert answer(board).startswith(
+        "In this run, no trained system beats the untrained mean-variance on MCD ("
+    )
+    assert "the lowest of them, a, is at " in answer(board)
     behind = board.row("a").versus_reference
     assert f"a difference of +{behind.mean:.2f} dB [{behind.low:.2f}, " in answer(board)
 
 
 def test_an_erratic_leader_that_does_not_beat_the_reference_says_so(tmp_path: Path) -> None:
-    folder = SyntheticRun(effects={"erratic": 0.0, "steady": 0.0}).write(tmp_path / "run")
+    folder = SyntheticRun(effects={"erratic": 0.0, "steady": 0.0}, seeds=SEEDS).write(
+        tmp_path / "run"
+    )
     scores = pd.read_csv(folder / "results.csv", dtype=str, keep_default_na=False)
     mcd = scores["metric"] == "mcd"
     odd = scores["utterance"].str.endswith(tuple("13579"))
@@ -57,7 +67,7 @@ def test_an_erratic_leader_that_does_not_beat_the_reference_says_so(tmp_path: Pa
     scores.to_csv(folder / "results.csv", index=False)
     text = answer(build(read_run(folder)))
     assert text.startswith("erratic has the lowest MCD, ")
-    assert "cannot be told apart from steady; it does not beat the untrained mean-variance" in text
+    assert "cannot be told apart from steady; in this run it does not beat the untrained" in text
     assert "(difference −0.50 dB [" in text
 
 
@@ -68,7 +78,7 @@ def test_a_single_system_without_reference(leaderboard_of: Build) -> None:
 
 
 def test_where_higher_is_better_the_words_turn_round(tmp_path: Path) -> None:
-    folder = SyntheticRun(effects={"low": -2.0, "high": 2.0}).write(tmp_path / "run")
+    folder = SyntheticRun(effects={"low": -2.0, "high": 2.0}, seeds=SEEDS).write(tmp_path / "run")
     manifest = folder / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"better": "lower"', '"better": "higher"'))
     text = answer(build(read_run(folder)))
@@ -98,15 +108,108 @@ def test_nothing_scored(tmp_path: Path) -> None:
 def test_doubts_name_crops_missing_cells_and_few_sentences(leaderboard_of: Build) -> None:
     run = SyntheticRun(
         n_sentences=3,
+        seeds=SEEDS,
         other_crops=["paper-1d"],
         failures={"residual-2d/SF1-TM3/0": ("timeout", "took too long")},
     )
     crops, cells, sentences = doubts(leaderboard_of(run))
-    assert crops.startswith("Systems saw different crops in 4 of 4 groups")
+    assert crops.startswith("Systems did not see the same crops of the same features")
+    assert "in 12 of 12 groups of cells" in crops
     assert "not a controlled comparison" in crops
-    assert cells == "Incomplete: 1 of 22 cells did not finish."
+    assert cells == "Incomplete: 1 of 54 cells did not finish."
     assert sentences == "Only 3 sentences: intervals from fewer than 6 are too narrow."
 
 
 def test_a_sound_run_leaves_no_doubts(leaderboard_of: Build) -> None:
-    assert doubts(leaderboard_of(SyntheticRun())) == []
+    assert doubts(leaderboard_of(SyntheticRun(seeds=SEEDS))) == []
+
+
+def test_with_one_seed_the_order_is_a_measurement_and_no_finding(leaderboard_of: Build) -> None:
+    effects = {"best": -2.0, "next": -1.0, "last": -0.5}
+    board = leaderboard_of(SyntheticRun(effects=effects, seeds=(0,)))
+    text = answer(board)
+    score = board.row("best").scores["mcd"]
+    apart = board.row("next").scores["mcd"].mean - score.mean
+    assert text.startswith(
+        f"best has the lowest MCD, {score.mean:.2f} dB [{score.low:.2f}, {score.high:.2f}], in "
+        f"this run of one seed, {apart:.2f} dB below next; in this run it beats the untrained "
+    )
+    assert not any(claim in text for claim in CLAIMS)
+    assert doubts(board) == [
+        "One seed: intervals cover the choice of sentences; training again with another seed may "
+        "change the order."
+    ]
+
+
+@pytest.mark.parametrize(("n_seeds", "p"), [(2, "0.5"), (3, "0.25"), (5, "0.062")])
+def test_with_few_seeds_no_system_leads_either(n_seeds: int, p: str, leaderboard_of: Build) -> None:
+    run = SyntheticRun(effects={"a": -2.0, "b": 0.0}, seeds=tuple(range(n_seeds)))
+    board = leaderboard_of(run)
+    assert f"in this run of {n_seeds} seeds, " in answer(board)
+    assert not any(claim in answer(board) for claim in CLAIMS)
+    (doubt,) = doubts(board)
+    assert "too few seeds for a claim about the system" in doubt
+    assert f"p = {p} with {n_seeds}, 0.031 with 6)" in doubt
+
+
+def test_with_one_seed_where_higher_is_better_the_first_is_above(tmp_path: Path) -> None:
+    folder = SyntheticRun(effects={"low": -2.0, "high": 2.0}, seeds=(0,)).write(tmp_path / "run")
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"better": "lower"', '"better": "higher"'))
+    text = answer(build(read_run(folder)))
+    assert text.startswith("high has the highest MCD, ")
+    assert " dB above low; " in text
+
+
+def test_one_training_under_two_names_is_level(tmp_path: Path) -> None:
+    folder = SyntheticRun(effects={"a": -1.0}, seeds=(0,)).write(tmp_path / "run")
+    scores = pd.read_csv(folder / "results.csv", dtype=str, keep_default_na=False)
+    twin = scores[scores["system"] == "a"].assign(system="b")
+    pd.concat([scores, twin]).to_csv(folder / "results.csv", index=False)
+    cells = (folder / "cells.jsonl").read_text()
+    lines = [line for line in cells.splitlines() if line.startswith('{"cell": "a/')]
+    twins = "\n".join(lines).replace('"a/', '"b/').replace('"system": "a"', '"system": "b"')
+    (folder / "cells.jsonl").write_text(cells + twins)
+    assert " in this run of one seed, level with b; " in answer(build(read_run(folder)))
+
+
+def partial(only: str) -> SyntheticRun:
+    """A run of two systems over two pairs and seeds, of which only cells named so were run."""
+    cells = [f"{s}/{p}/{n}" for s in "ab" for p in ("SF1-TM3", "SM1-TF2") for n in (0, 1)]
+    left = {cell: ("skipped", "left out by --only") for cell in cells if not cell.startswith(only)}
+    return SyntheticRun(effects={"a": -1.0, "b": 0.0}, baselines={}, failures=left)
+
+
+def test_a_partial_run_says_so_and_ranks_no_partial_system(leaderboard_of: Build) -> None:
+    board = leaderboard_of(partial("a/SF1-TM3/"))
+    row = board.row("a")
+    assert (row.rank, row.cells_ok, len(row.cells)) == (None, 2, 4)
+    assert row.unranked == "of 4 cells, 2 skipped (left out by --only)"
+    assert board.row("b") is None
+    assert "Partial: 2 of 8 cells were run (--only)." in doubts(board)
+    assert board.failed == () and len(board.left_out) == 6
+    assert not any("did not finish" in doubt for doubt in doubts(board))
+
+
+def test_a_system_that_was_run_wholly_is_ranked_though_others_were_left_out(
+    leaderboard_of: Build,
+) -> None:
+    board = leaderboard_of(partial("a/"))
+    assert [row.system for row in board.ranked] == ["a"]
+    assert "Partial: 4 of 8 cells were run (--only)." in doubts(board)
+
+
+def test_cells_skipped_by_an_early_end_are_not_called_failed(leaderboard_of: Build) -> None:
+    run = SyntheticRun(
+        effects={"a": -1.0},
+        failures={"a/SM1-TF2/1": ("skipped", "the run ended early: KeyboardInterrupt")},
+    )
+    board = leaderboard_of(run)
+    assert board.failed == () and board.left_out == ()
+    assert board.row("a").unranked == (
+        "of 4 cells, 1 skipped (the run ended early: KeyboardInterrupt)"
+    )
+    incomplete = next(doubt for doubt in doubts(board) if doubt.startswith("Incomplete"))
+    assert incomplete == (
+        "Incomplete: 1 of 10 cells was skipped (the run ended early: KeyboardInterrupt)."
+    )

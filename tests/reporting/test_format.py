@@ -87,6 +87,7 @@ def test_an_estimate_shows_what_is_missing() -> None:
 
 def test_names() -> None:
     assert fmt.metric_label("log-f0-rmse") == "log F0 RMSE"
+    assert fmt.metric_label("gv-distance") == "GV distance"
     assert fmt.metric_label("my-metric") == "my metric"
     assert fmt.direction_label("SF1>TM3") == "SF1 → TM3"
     assert fmt.one_line("a\nb\x1b[31m\u202e") == "a b [31m"

@@ -184,15 +184,17 @@ def cell(system: str, stream: str | None, *, iterations: int = 10, status: str =
 def test_equal_crop_streams_pass() -> None:
     check = check_crops([cell("a", "x"), cell("b", "x"), cell("c", None, status="failed")])
     assert (check.ok, check.compared, check.unknown) == (True, 1, ())
-    assert "In 1 group" in check.sentence()
+    assert check.sentence().startswith("In 1 group of cells")
+    assert "saw the same crops of the same features in the same order" in check.sentence()
 
 
 def test_different_crop_streams_are_an_error_that_names_who_saw_what() -> None:
     check = check_crops([cell("a", "1" * 64), cell("b", "2" * 64), cell("c", "1" * 64)])
     assert not check.ok
     assert check.sentence() == (
-        "Systems saw different crops in 1 of 1 group of cells with equal pair, seed and training "
-        "length: A-B, seed 0 (b saw 22222222; a and c saw 11111111)."
+        "Systems did not see the same crops of the same features in the same order in 1 of 1 group "
+        "of cells with equal pair, seed and training length: A-B, seed 0 (b saw 22222222; a and c "
+        "saw 11111111)."
     )
 
 

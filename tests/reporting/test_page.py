@@ -27,7 +27,8 @@ def page(example) -> Element:
 def test_the_answer_comes_first(example, page: Element) -> None:
     header = page.one("header")
     assert header.one("p", class_="answer").text == answer(example.leaderboard)
-    assert len(header.all("span", class_="interval")) == 3
+    # Of the score and of the difference to the untrained conversion.
+    assert len(header.all("span", class_="interval")) == 2
     assert header.one("p", class_="question").text == "Which generator is best?"
     assert "Incomplete: 1 of 22 cells did not finish." in header.text
 
@@ -79,7 +80,7 @@ def test_marks_are_explained_at_the_row_and_below_the_table(page: Element) -> No
 
 
 def test_failed_cells_are_named_with_reason_and_log(page: Element) -> None:
-    text = page.one("section", id="failed").words
+    text = page.one("section", id="unfinished").words
     assert "residual-2d-bce/SF1-TM3/1 failed" in text
     assert "loss became NaN at iteration 660" in text
     assert "logs/residual-2d-bce-SF1-TM3-1.log" in text
@@ -146,7 +147,7 @@ def test_a_sample_outside_the_folder_is_refused_and_nothing_is_written(tmp_path:
 def test_how_it_was_done(example, page: Element) -> None:
     text = page.one("section", id="method").text
     assert PROTOCOL_TEXT in text
-    assert "all systems saw the same crops in the same order" in text
+    assert "all systems saw the same crops of the same features in the same order" in text
     assert "torch 2.13.0" in text
     assert "An Example CPU, 2 cores, 8.00 GiB memory, AVX2, no GPU" in text
     assert "vcbench run suites/synthetic.yaml --set 'a.b=two words'" in text
@@ -196,7 +197,7 @@ def test_hostile_names_are_shown_as_text(hostile) -> None:
     page = read(hostile.text("index.html"))
     systems = {e.text for e in page.all("span", class_="system")}
     assert {HOSTILE, '"><b>x', "a|b_c$d%&#{}~^\\"} <= systems
-    assert f"bad {HOSTILE}" in page.one("section", id="failed").words
+    assert f"bad {HOSTILE}" in page.one("section", id="unfinished").words
     assert HOSTILE in page.one("p", class_="question").text
     assert page.all("img") == []
 
@@ -205,7 +206,8 @@ def test_systems_that_saw_other_crops_raise_a_banner(tmp_path: Path) -> None:
     folder = SyntheticRun(other_crops=["paper-1d"]).write(tmp_path / "run")
     render(folder)
     page = read((folder / "index.html").read_text())
-    assert "Systems saw different crops" in page.one("header").one("p", class_="doubt").text
+    doubts = [e.text for e in page.one("header").all("p", class_="doubt")]
+    assert any(text.startswith("Systems did not see the same crops") for text in doubts)
 
 
 @pytest.mark.parametrize(
@@ -252,8 +254,61 @@ def test_a_run_with_nothing_but_a_failed_cell_has_a_page(tmp_path: Path) -> None
     )
     render(folder)
     page = read((folder / "index.html").read_text())
-    assert "No system was scored: 1 of 1 cells did not finish." in page.text
-    assert "no reason was stored" in page.one("section", id="failed").text
+    assert "No system was scored: 1 of 1 cell was skipped." in page.text
+    assert "0 of 0 cells ok" in page.one("header").text and "1 cell skipped" in page.text
+    assert "no reason was stored" in page.one("section", id="unfinished").text
+
+
+def test_cells_that_were_left_out_are_counted_but_not_listed_as_unfinished(tmp_path: Path) -> None:
+    left = {f"paper-1d/SF1-TM3/{n}": ("skipped", "left out by --only") for n in (0, 1)}
+    folder = SyntheticRun(failures=left, samples=False).write(tmp_path / "run")
+    render(folder)
+    page = read((folder / "index.html").read_text())
+    assert "20 of 20 cells ok" in page.one("header").text
+    assert "2 cells skipped" in page.one("header").text
+    assert "of 4 cells, 2 skipped (left out by --only)" in page.text
+    assert page.all("section", id="unfinished") == []
+    assert "did not finish" not in page.text
+
+
+def test_over_smoothing_is_named_beside_the_table_once(example, tmp_path: Path) -> None:
+    missing = "MCD alone rewards over-smoothing: no measure of over-smoothing was in the suite."
+    assert read(example.text("index.html")).text.count(missing) == 1
+    folder = SyntheticRun(samples=False).write(tmp_path / "run")
+    scores = (folder / "results.csv").read_text()
+    (folder / "results.csv").write_text(scores.replace(",vuv-error,", ",gv-distance,"))
+    render(folder)
+    page = read((folder / "index.html").read_text())
+    beside = "MCD alone rewards over-smoothing: it must be read beside the GV distance."
+    assert page.one("section", id="leaderboard").text.count(beside) == 1
+    assert "no measure of over-smoothing" not in page.text
+    (folder / "results.csv").write_text(scores.replace(",mcd,", ",other,"))
+    render(folder)
+    assert "over-smoothing" not in (folder / "index.html").read_text()
+
+
+@pytest.mark.parametrize("action", ["write_text", "replace"])
+def test_an_error_in_writing_leaves_the_earlier_report(
+    action: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = SyntheticRun(samples=False).write(tmp_path / "run")
+    render(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"synthetic"', '"renamed"'))
+    before[manifest.name] = manifest.read_bytes()
+    real = getattr(Path, action)
+
+    def full(path: Path, *args, **kwargs):
+        # Writing fails at the last file, renaming at the first.
+        if path.name.startswith(".index" if action == "write_text" else ".leaderboard"):
+            raise OSError("no space left on device")
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, action, full)
+    with pytest.raises(OSError, match="no space"):
+        render(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_rendering_again_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_the_names_of_built_in_plugins_are_offered(validator: jsonschema.Draft7V
     assert set(offered) == {"generator", "discriminator", "objective", "metric", "corpus"}
     assert {"cyclegan-vc-1d", "residual-pixelshuffle-2d"} <= set(offered["generator"])
     assert {"bce", "lsgan"} <= set(offered["objective"])
-    assert {"mcd", "f0-rmse", "log-f0-rmse", "vuv-error"} <= set(offered["metric"])
+    assert {"mcd", "gv-distance", "f0-rmse", "log-f0-rmse", "vuv-error"} <= set(offered["metric"])
     assert {"vcc2016", "demo", "folder"} <= set(offered["corpus"])
     assert all(text for names in offered.values() for text in names.values())
 

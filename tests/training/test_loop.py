@@ -124,7 +124,8 @@ def test_every_system_sees_the_same_normalised_crops(
         segment_frames=32,
         batch_size=2,
     )
-    assert stream.sha256(12) == hashes[0]
+    used = Checkpoint.load(tmp_path / cell.system / CHECKPOINT).crops_sha256
+    assert hashes[0] == used
     for i, crops in zip(range(12), stream.from_iteration(0), strict=False):
         for speaker, batch, column in (("SF1", first[2 * i], 0), ("TM3", first[2 * i + 1], 2)):
             pooled = np.concatenate(mceps[speaker])

@@ -35,6 +35,9 @@ def execute(args: argparse.Namespace) -> int:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(f"several inputs are called {', '.join(twice)}: outputs would overwrite")
+    for wav in args.wavs:
+        if (args.output / f"{wav.stem}.wav").resolve() == wav.resolve():
+            raise UsageError(f"-o {args.output}: {wav} itself would be overwritten")
     checkpoint = Checkpoint.load(args.checkpoint)
     cell = checkpoint.cell
     direction = args.direction or f"{cell.source}>{cell.target}"

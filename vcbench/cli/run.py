@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     suite_arguments.add(parser)
     parser.add_argument(
-        "--jobs", type=int, metavar="N", help="processes at a time (default: one per processor)"
+        "--jobs", type=int, metavar="N", help="at a time (default: one a processor; one on a GPU)"
     )
     parser.add_argument("--engine", default="local", help="what runs the cells (default: local)")
     parser.add_argument("--reports", metavar="DIR", help="where reports go (VCBENCH_REPORTS_DIR)")
@@ -30,11 +30,12 @@ def execute(args: argparse.Namespace) -> int:
 
     # A terminated harness must stop its cells in order, as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    jobs = parallel.default_jobs() if args.jobs is None else args.jobs
-    if jobs < 1:
-        raise UsageError(f"--jobs {jobs}: must be at least 1")
+    if args.jobs is not None and args.jobs < 1:
+        raise UsageError(f"--jobs {args.jobs}: must be at least 1")
     plan = suite_arguments.plan_of(args)
     device = plan.cells[0].cell.device if plan.cells else "cpu"
+    # Cells on one GPU share its memory; how many fit is for the user to say.
+    jobs = args.jobs or (1 if device == "cuda" else parallel.default_jobs())
     engine = plan.suite.registry.get("engine", args.engine).factory(jobs=jobs, device=device)
     done = sum(cell.done for cell in plan.cells)
     say(

@@ -13,7 +13,6 @@ The speech is synthesised in a process of its own, since espeak-ng's state is gl
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +21,7 @@ import zlib
 from importlib import metadata
 from pathlib import Path
 
-from vcbench import fingerprint, paths
+from vcbench import child, fingerprint, paths
 from vcbench.corpora import Corpus, FileProblem, ProgressCallback, Subset, Utterance
 from vcbench.corpora.checking import check_file, listing, read_sums
 from vcbench.corpora.espeak import Espeak, Voice, require_espeak
@@ -181,18 +180,15 @@ def _publish(temporary: Path, folder: Path) -> None:
 def _run_synthesis(folder: Path, progress: ProgressCallback | None) -> None:
     """Run this module in a process of its own; it prints a line for every file it wrote."""
     total = len(_file_names())
-    # The child must find what this process found, and -P keeps it from finding anything else.
-    found = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    command = [sys.executable, "-P", "-m", "vcbench.corpora.demo", str(folder)]
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(
-            command,
+            child.command("vcbench.corpora.demo", folder),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env={**os.environ, "PYTHONPATH": found},
+            env=child.environment(),
         ) as process,
     ):
         try:

@@ -7,11 +7,12 @@ and any cell can be run again by hand.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
+
+from vcbench import child
 
 Status = Literal["ok", "failed", "timeout", "oom", "skipped"]
 
@@ -31,8 +32,7 @@ class TrainingTask:
 
     def command(self, threads: int) -> list[str]:
         """The command that trains the cell."""
-        cell = str(self.folder / "cell.json")
-        return [sys.executable, "-m", "vcbench.training", cell, "--threads", str(threads)]
+        return child.command("vcbench.training", self.folder / "cell.json", "--threads", threads)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ any other with it.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 
+from vcbench import child
 from vcbench.engines import Engine, Outcome, TrainingTask
 from vcbench.parallel import threads_per_job
 from vcbench.plugins import register_engine
@@ -70,7 +70,7 @@ class LocalEngine:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, "OMP_NUM_THREADS": str(self.threads)},
+                env=child.environment(OMP_NUM_THREADS=str(self.threads)),
                 start_new_session=True,
             )
 

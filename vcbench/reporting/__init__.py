@@ -6,6 +6,8 @@ renders as well as one that was just made.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from vcbench.reporting.leaderboard import build
@@ -21,13 +23,16 @@ __all__ = ["Leaderboard", "render", "terminal_table"]
 def render(run_dir: Path) -> Leaderboard:
     """Write index.html and leaderboard.md, .csv, .json and .tex into `run_dir`.
 
+    Nothing is replaced before everything has been computed and written beside it, so that an
+    error (a disk that is full, say) leaves an earlier report as it was, and no file is ever seen
+    half written.
+
     Raises:
         UsageError: `run_dir` is not a run's folder.
         DataError: a stored file cannot be understood, or a sample lies outside the folder.
     """
     run = read_run(run_dir)
     leaderboard = build(run)
-    # All texts first: a report is either new in all its files or left as it was.
     texts = {
         "leaderboard.md": markdown(leaderboard),
         "leaderboard.csv": csv_text(leaderboard),
@@ -35,6 +40,18 @@ def render(run_dir: Path) -> Leaderboard:
         "leaderboard.tex": latex(leaderboard),
         "index.html": page(run, leaderboard),
     }
-    for name, text in texts.items():
-        (run_dir / name).write_text(text, encoding="utf-8")
+    _replace_all(run_dir, texts)
     return leaderboard
+
+
+def _replace_all(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write every text to a temporary file, then rename them all; on an error, remove them."""
+    temporaries = {name: folder / f".{name}.{os.getpid()}.tmp" for name in texts}
+    try:
+        for name, text in texts.items():
+            temporaries[name].write_text(text, encoding="utf-8")
+        for name, temporary in temporaries.items():
+            temporary.replace(folder / name)
+    finally:
+        for temporary in temporaries.values():
+            temporary.unlink(missing_ok=True)

@@ -1,15 +1,14 @@
-"""The answer in one sentence: who leads, by how much, and how sure that is."""
+"""The answer in one sentence: who leads, by how much, and how sure that is.
+
+With fewer than `MIN_SEEDS` seeds nobody leads: the sentence says what was lowest in this run.
+"""
 
 from __future__ import annotations
 
 from vcbench.reporting import format as fmt
 from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Row
+from vcbench.reporting.seeds import MIN_SEEDS, smallest_p
 from vcbench.statistics import MIN_SENTENCES, Estimate
-
-INTERVALS = (
-    "Intervals are 95 % bootstrap intervals that resample sentences, a sentence with all its "
-    "scores; they cover the choice of sentences, not that of speakers or seeds."
-)
 
 
 def answer(leaderboard: Leaderboard) -> str:
@@ -30,14 +29,30 @@ def answer(leaderboard: Leaderboard) -> str:
     return _leads(leaderboard, best, column, decimals)
 
 
+def intervals(leaderboard: Leaderboard) -> str:
+    """What the report's intervals cover and what they do not."""
+    text = (
+        "Intervals are 95 % bootstrap intervals that resample sentences, a sentence with all its "
+        "scores; they cover the choice of sentences, not that of speakers or seeds."
+    )
+    if leaderboard.n_seeds >= MIN_SEEDS and len(leaderboard.ranked) > 1:
+        text += " The difference between two trained systems in the answer resamples seeds too."
+    return text
+
+
 def doubts(leaderboard: Leaderboard) -> list[str]:
-    """What weakens the answer: crops that differ, missing cells, too few sentences."""
-    found = []
+    """What weakens the answer: few seeds, crops that differ, missing cells, few sentences."""
+    found = _few_seeds(leaderboard.n_seeds) if leaderboard.columns else []
     if not leaderboard.crops.ok:
         found.append(
             f"{leaderboard.crops.sentence()} Their scores are not a controlled comparison."
         )
-    if leaderboard.failed:
+    if leaderboard.left_out:
+        n_all = len(leaderboard.cells)
+        n_run = n_all - len(leaderboard.left_out)
+        were = "was" if n_run == 1 else "were"
+        found.append(f"Partial: {n_run} of {fmt.count_of(n_all, 'cell')} {were} run (--only).")
+    if leaderboard.failed or leaderboard.skipped:
         found.append(f"Incomplete: {_cells(leaderboard)}.")
     if 0 < leaderboard.n_sentences < MIN_SENTENCES:
         found.append(
@@ -72,13 +87,14 @@ def _leads(leaderboard: Leaderboard, best: Row, column: Column, decimals: int) -
     if not others:
         text = f"{best.system} reaches {score} {label}; no other trained system is complete"
         return text + _against_reference(best, column, decimals) + "."
+    if leaderboard.n_seeds < MIN_SEEDS:
+        return _first_of_few_seeds(leaderboard, column, decimals)
     # versus_leader is other minus best: the column is asked about best minus other.
     tied = [row for row in others if not column.is_better(_turned(row.versus_leader))]
     if tied:
-        extreme = "lowest" if column.lower_is_better else "highest"
         text = (
-            f"{best.system} has the {extreme} {label}, {score}, but cannot be told apart from "
-            f"{fmt.listing(row.system for row in tied)}"
+            f"{best.system} has the {_extreme(column)} {label}, {score}, but cannot be told apart "
+            f"from {fmt.listing(row.system for row in tied)}"
         )
         return text + _against_reference(best, column, decimals) + "."
     second = others[0]
@@ -87,32 +103,81 @@ def _leads(leaderboard: Leaderboard, best: Row, column: Column, decimals: int) -
     return text + _against_reference(best, column, decimals) + "."
 
 
+def _first_of_few_seeds(leaderboard: Leaderboard, column: Column, decimals: int) -> str:
+    """What was measured, without an interval that would make luck in training a finding."""
+    best, second = leaderboard.ranked[:2]
+    score = amount(best.scores[column.key], column, decimals)
+    seeds = "one seed" if leaderboard.n_seeds == 1 else f"{leaderboard.n_seeds} seeds"
+    text = (
+        f"{best.system} has the {_extreme(column)} {fmt.metric_label(column.metric)}, {score}, in "
+        f"this run of {seeds}"
+    )
+    ahead = _size(second.versus_leader)
+    if ahead.mean > 0:
+        places = fmt.decimals_for_difference(ahead, decimals)
+        size = " ".join(t for t in (fmt.number(ahead.mean, places), column.unit) if t)
+        text += f", {size} {'below' if column.lower_is_better else 'above'} {second.system}"
+    elif ahead.mean == 0:
+        text += f", level with {second.system}"
+    return text + _against_reference(best, column, decimals) + "."
+
+
+def _few_seeds(n_seeds: int) -> list[str]:
+    if n_seeds == 1:
+        return [
+            "One seed: intervals cover the choice of sentences; training again with another seed "
+            "may change the order."
+        ]
+    if 1 < n_seeds < MIN_SEEDS:
+        return [
+            f"Only {n_seeds} seeds: too few seeds for a claim about the system (an exact sign-flip "
+            f"test cannot go below p = {smallest_p(n_seeds):.2g} with {n_seeds}, "
+            f"{smallest_p(MIN_SEEDS):.2g} with {MIN_SEEDS}); intervals cover the choice of "
+            "sentences, and training again with other seeds may change the order."
+        ]
+    return []
+
+
+def _extreme(column: Column) -> str:
+    return "lowest" if column.lower_is_better else "highest"
+
+
 def _nothing_beats(leaderboard: Leaderboard, best: Row, column: Column, decimals: int) -> str:
     reference = leaderboard.row(REFERENCE)
     label = fmt.metric_label(column.metric)
-    text = f"No trained system beats the untrained {REFERENCE} on {label}"
+    text = f"In this run, no trained system beats the untrained {REFERENCE} on {label}"
     if reference is not None:
         text += f" ({amount(reference.scores[column.key], column, decimals)})"
     score = amount(best.scores[column.key], column, decimals)
-    text += f": the best of them, {best.system}, is at {score}"
+    text += f": the {_extreme(column)} of them, {best.system}, is at {score}"
     if best.versus_reference is not None:
         text += f", a difference of {gap(best.versus_reference, column, decimals)}"
     return text + "."
 
 
 def _against_reference(best: Row, column: Column, decimals: int) -> str:
+    # The reference trains nothing, but the system's own seeds are not resampled here.
     if best.versus_reference is None:
         return ""
     if best.beats_reference:
         ahead = gap(_size(best.versus_reference), column, decimals, sign=False)
-        return f"; it beats the untrained {REFERENCE} by {ahead}"
+        return f"; in this run it beats the untrained {REFERENCE} by {ahead}"
     behind = gap(best.versus_reference, column, decimals)
-    return f"; it does not beat the untrained {REFERENCE} (difference {behind})"
+    return f"; in this run it does not beat the untrained {REFERENCE} (difference {behind})"
 
 
 def _cells(leaderboard: Leaderboard) -> str:
-    """`3 of 24 cells did not finish`."""
-    return f"{len(leaderboard.failed)} of {len(leaderboard.cells)} cells did not finish"
+    """`3 of 24 cells did not finish`; skipped ones did not fail and are told apart."""
+    n_all = fmt.count_of(len(leaderboard.cells), "cell")
+    parts = [f"{len(leaderboard.failed)} of {n_all} did not finish"]
+    if leaderboard.skipped:
+        n = len(leaderboard.skipped)
+        reasons = dict.fromkeys(cell.reason for cell in leaderboard.skipped if cell.reason)
+        why = f" ({fmt.one_line(fmt.listing(reasons))})" if reasons else ""
+        parts.append(f"{n} of {n_all} {'was' if n == 1 else 'were'} skipped{why}")
+    if len(parts) > 1 and not leaderboard.failed:
+        del parts[0]
+    return " and ".join(parts)
 
 
 def _turned(difference: Estimate | None) -> Estimate:

@@ -1,8 +1,9 @@
 """The proof that a comparison was controlled: did all systems train on the same crops?
 
-Every cell stores a hash of the stream of (utterance, position) crops that it trained on. The
-stream is seeded by pair and seed alone, so that systems trained for the same number of iterations
-on one pair and seed must have the same hash.
+Every cell stores a hash chained over the crops that it really trained on, begun with the names of
+the feature files, the segment and the batch. Which crops are drawn depends on pair and seed alone,
+so that systems trained for the same number of iterations on one pair and seed have equal hashes
+exactly if they saw the same crops of the same features in the same order.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class CropCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether no two systems that should have seen the same crops saw different ones."""
+        """Whether no two systems that should have equal hashes have different ones."""
         return not self.mismatches
 
     def sentence(self) -> str:
@@ -39,8 +40,8 @@ class CropCheck:
             )
             n = f"{len(self.mismatches)} of {fmt.count_of(self.compared, 'group')}"
             return (
-                f"Systems saw different crops in {n} of cells with equal pair, seed and training "
-                f"length: {first}."
+                "Systems did not see the same crops of the same features in the same order in "
+                f"{n} of cells with equal pair, seed and training length: {first}."
             )
         unknown = f" {fmt.listing(self.unknown)} stored no hash." if self.unknown else ""
         if not self.compared:
@@ -48,7 +49,8 @@ class CropCheck:
         groups = fmt.count_of(self.compared, "group")
         return (
             f"In {groups} of cells with equal pair, seed and training length, "
-            f"all systems saw the same crops in the same order (equal SHA-256).{unknown}"
+            "all systems saw the same crops of the same features in the same order "
+            f"(equal SHA-256).{unknown}"
         )
 
 

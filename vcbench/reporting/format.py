@@ -14,7 +14,7 @@ MINUS = "−"
 ARROWS = {"lower": "↓", "higher": "↑"}
 
 # Typography only: an unknown word of a metric's name is simply written in lower case.
-_ACRONYMS = frozenset({"cer", "dtw", "f0", "ffe", "gpe", "mcd", "mos", "msd", "pesq", "rmse"})
+_ACRONYMS = frozenset({"cer", "dtw", "f0", "ffe", "gpe", "gv", "mcd", "mos", "msd", "pesq", "rmse"})
 _ACRONYMS |= {"snr", "stoi", "vde", "vuv", "wer"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 

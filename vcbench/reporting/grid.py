@@ -8,11 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vcbench.reporting import format as fmt
-from vcbench.reporting.answer import INTERVALS, decimals_of, gap
+from vcbench.reporting.answer import decimals_of, gap, intervals
 from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Row
 
 NOT_BETTER = "†"
 UNHEALTHY = "‡"
+DISTORTION = "mcd"
+OVER_SMOOTHING = "gv-distance"
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ def notes(leaderboard: Leaderboard) -> list[str]:
     """What the table means: arrows, intervals, marks, and why a row has no rank."""
     board = leaderboard
     found = [
-        "↓ lower is better, ↑ higher is better. " + INTERVALS,
+        f"↓ lower is better, ↑ higher is better. {intervals(board)}",
+        *over_smoothing_note(board),
         "n/N after a score: scored of expected utterances, where some are missing. RTF: seconds "
         "of work per second of speech. Parameters and MACs: of one generator, the latter over 128 "
         "frames.",
@@ -100,6 +103,19 @@ def notes(leaderboard: Leaderboard) -> list[str]:
     if flags:
         found.append(f"{UNHEALTHY} noticed in training: {fmt.one_line('; '.join(flags))}.")
     return found
+
+
+def over_smoothing_note(leaderboard: Leaderboard) -> list[str]:
+    """How far the distortion can be trusted by itself; nothing where it was not measured."""
+    metrics = {column.metric for column in leaderboard.columns}
+    if DISTORTION not in metrics:
+        return []
+    label = fmt.metric_label(DISTORTION)
+    if OVER_SMOOTHING in metrics:
+        beside = f"it must be read beside the {fmt.metric_label(OVER_SMOOTHING)}"
+    else:
+        beside = "no measure of over-smoothing was in the suite"
+    return [f"{label} alone rewards over-smoothing: {beside}."]
 
 
 def rank_note(leaderboard: Leaderboard) -> str:
@@ -120,7 +136,7 @@ def reference_note(leaderboard: Leaderboard) -> str:
     label = fmt.metric_label(column.metric)
     marked = [row for row in compared if not row.beats_reference]
     if not marked:
-        return f"Every trained system beats the untrained {REFERENCE} on {label}."
+        return f"In this run, every trained system beats the untrained {REFERENCE} on {label}."
     differences = "; ".join(f"{r.system} {reference_gap(leaderboard, r)}" for r in marked)
     return (
         f"{NOT_BETTER} does not beat the untrained {REFERENCE} on {label} (paired difference, not "

@@ -22,9 +22,10 @@ from vcbench.reporting import format as fmt
 from vcbench.reporting.crops import check_crops
 from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Measured, Row, Speed
 from vcbench.reporting.run_files import Cell, RunFiles
+from vcbench.reporting.seeds import difference_over_seeds
 from vcbench.statistics import Estimate, mean_with_interval, paired_difference
 
-_SAID = {"timeout": "timed out", "oom": "ran out of memory", "skipped": "not run"}
+_SAID = {"timeout": "timed out", "oom": "ran out of memory"}
 
 
 def build(run: RunFiles) -> Leaderboard:
@@ -34,6 +35,7 @@ def build(run: RunFiles) -> Leaderboard:
     cells: dict[str, list[Cell]] = {}
     for cell in run.cells:
         cells.setdefault(cell.system, []).append(cell)
+    cells = {s: found for s, found in cells.items() if not all(c.left_out for c in found)}
     order = _suite_order(run, cells)
     speeds = _speeds(run.throughput, order)
     frames = {column.key: _of(run.results, column) for column in columns}
@@ -59,6 +61,7 @@ def build(run: RunFiles) -> Leaderboard:
         manifest=run.manifest,
         columns=columns,
         rows=_ranked(rows, columns, frames),
+        cells=run.cells,
         directions=directions,
         per_direction={
             key: {
@@ -117,19 +120,23 @@ def _ranked(
     )
     paired = paired_scores(frames[first.key])
     leader = complete[0].system if complete else ""
+
+    def versus_leader(system: str) -> Estimate | None:
+        over_seeds = difference_over_seeds(frames[first.key], system, leader)
+        return over_seeds or difference(paired, system, leader)
+
     ordered = [replace(row, rank=i) for i, row in enumerate(complete, start=1)]
     ordered += [replace(r, unranked=reasons[r.system]) for r in trained if reasons[r.system]]
     done = []
     for row in ordered:
         to_reference = difference(paired, row.system, REFERENCE)
         beats = None if to_reference is None else first.is_better(to_reference)
-        to_leader = difference(paired, row.system, leader) if row.rank and row.rank > 1 else None
         done.append(
             replace(
                 row,
                 versus_reference=to_reference,
                 beats_reference=beats,
-                versus_leader=to_leader,
+                versus_leader=versus_leader(row.system) if row.rank and row.rank > 1 else None,
             )
         )
     return (*done, *baselines)
@@ -137,9 +144,9 @@ def _ranked(
 
 def _incomplete(row: Row, column: Column | None = None) -> str:
     """Why a system cannot be ranked, or an empty string."""
-    counts = Counter(cell.status for cell in row.cells if not cell.ok)
+    counts = Counter(_said(cell) for cell in row.cells if not cell.ok)
     if counts:
-        listed = fmt.listing(f"{n} {_SAID.get(status, status)}" for status, n in counts.items())
+        listed = fmt.listing(f"{n} {said}" for said, n in counts.items())
         return f"of {fmt.count_of(len(row.cells), 'cell')}, {listed}"
     if column is not None:
         estimate = row.scores[column.key]
@@ -148,6 +155,13 @@ def _incomplete(row: Row, column: Column | None = None) -> str:
             label = fmt.metric_label(column.metric)
             return f"{label} undefined for {missing} of {estimate.expected} utterances"
     return ""
+
+
+def _said(cell: Cell) -> str:
+    """How a cell ended that did not end well; of a skipped one, also why."""
+    if cell.skipped and cell.reason:
+        return f"skipped ({cell.reason})"
+    return _SAID.get(cell.status, cell.status)
 
 
 def _columns(run: RunFiles) -> tuple[Column, ...]:

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from vcbench.reporting import format as fmt
-from vcbench.reporting.answer import INTERVALS, answer, doubts
+from vcbench.reporting.answer import answer, doubts, intervals
 from vcbench.reporting.model import REFERENCE, Leaderboard, Row
 from vcbench.statistics import Estimate
 
@@ -38,7 +38,7 @@ def json_text(leaderboard: Leaderboard) -> str:
         "created_utc": leaderboard.manifest.get("created_utc"),
         "vcbench": leaderboard.manifest.get("vcbench"),
         "protocols": leaderboard.protocols,
-        "intervals": INTERVALS,
+        "intervals": intervals(leaderboard),
         "ranked_by": leaderboard.ranked_by.key if leaderboard.ranked_by else None,
         "metrics": {
             c.key: {

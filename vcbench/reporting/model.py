@@ -124,7 +124,8 @@ class Row:
 class Leaderboard:
     """All that the tables and the page show about scores.
 
-    `rows` holds the ranked systems best first, then the unranked ones, then the baselines.
+    `rows` holds the ranked systems best first, then the unranked ones, then the baselines; a
+    system of which every cell was left out by --only has none. `cells` are all of the run.
     `per_direction[column key][system][direction]` is the mean over one direction.
     """
 
@@ -133,6 +134,7 @@ class Leaderboard:
     manifest: Mapping[str, Any]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    cells: tuple[Cell, ...]
     directions: tuple[str, ...]
     per_direction: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
     speeds: tuple[Speed, ...]
@@ -160,14 +162,28 @@ class Leaderboard:
         return tuple(row for row in self.rows if not row.trained)
 
     @property
-    def cells(self) -> tuple[Cell, ...]:
-        """Every cell of the run."""
-        return tuple(cell for row in self.rows for cell in row.cells)
+    def n_seeds(self) -> int:
+        """Seeds of the ranked system that has the fewest (of all trained ones if none is ranked).
+
+        Only cells that reached their end count; 0 where there are none.
+        """
+        seeds = [{c.seed for c in row.cells if c.ok} for row in self.ranked or self.trained]
+        return min((len(found) for found in seeds if found), default=0)
 
     @property
     def failed(self) -> tuple[Cell, ...]:
-        """Cells that did not reach their end."""
-        return tuple(cell for cell in self.cells if not cell.ok)
+        """Cells that did not reach their end, less those that were skipped."""
+        return tuple(cell for cell in self.cells if not cell.ok and not cell.skipped)
+
+    @property
+    def skipped(self) -> tuple[Cell, ...]:
+        """Cells that were skipped although they were asked for: the run ended early."""
+        return tuple(cell for cell in self.cells if cell.skipped and not cell.left_out)
+
+    @property
+    def left_out(self) -> tuple[Cell, ...]:
+        """Cells that --only left out."""
+        return tuple(cell for cell in self.cells if cell.left_out)
 
     @property
     def protocols(self) -> dict[str, str]:

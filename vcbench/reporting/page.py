@@ -64,7 +64,7 @@ def page(run: RunFiles, leaderboard: Leaderboard) -> str:
         groups=_groups(leaderboard, look),
         notes=notes(leaderboard),
         reference=REFERENCE,
-        failed=leaderboard.failed,
+        unfinished=[*leaderboard.failed, *leaderboard.skipped],
         directions=[fmt.direction_label(d) for d in leaderboard.directions],
         per_direction=[_per_direction(leaderboard, c, look) for c in leaderboard.columns],
         direction_panels=_inlined(_direction_panels(leaderboard, look)),
@@ -95,11 +95,14 @@ def _pieces(text: str, names: Iterable[str]) -> list[tuple[str, str]]:
 
 def _facts(leaderboard: Leaderboard) -> list[str]:
     manifest = leaderboard.manifest
-    n_ok = len(leaderboard.cells) - len(leaderboard.failed)
+    n_ok = sum(cell.ok for cell in leaderboard.cells)
+    n_begun = len(leaderboard.cells) - len(leaderboard.skipped) - len(leaderboard.left_out)
+    n_skipped = len(leaderboard.cells) - n_begun
     git = manifest.get("git") or {}
     commit = str(git.get("sha") or "")[:7] + (" with local changes" if git.get("dirty") else "")
     found = [
-        f"{n_ok} of {fmt.count_of(len(leaderboard.cells), 'cell')} ok",
+        f"{n_ok} of {fmt.count_of(n_begun, 'cell')} ok",
+        f"{fmt.count_of(n_skipped, 'cell')} skipped" if n_skipped else "",
         fmt.count_of(leaderboard.n_sentences, "held-out sentence"),
         f"protocol {', '.join(leaderboard.protocols)}" if leaderboard.protocols else "",
         f"budget {manifest['budget']}" if manifest.get("budget") else "",

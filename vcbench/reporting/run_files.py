@@ -43,6 +43,16 @@ class Cell:
         """Whether the cell was trained, converted and scored to its end."""
         return self.status == "ok"
 
+    @property
+    def skipped(self) -> bool:
+        """Whether the cell was not run, or not to its end, through no failure of its own."""
+        return self.status == "skipped"
+
+    @property
+    def left_out(self) -> bool:
+        """Whether the cell was skipped because the user asked for others only."""
+        return self.skipped and self.reason.startswith("left out by --only")
+
 
 @dataclass(frozen=True)
 class Sample:

@@ -75,8 +75,9 @@ def markdown(leaderboard: Leaderboard) -> str:
             f"## {_md(header(column))} per direction",
             _md_table(direction_grid(board, column)),
         ]
-    if board.failed:
-        lines = [f"- {_md(c.cell)}: {_md(c.status)}: {_md(c.reason)}" for c in board.failed]
+    unfinished = [*board.failed, *board.skipped]
+    if unfinished:
+        lines = [f"- {_md(c.cell)}: {_md(c.status)}: {_md(c.reason)}" for c in unfinished]
         parts += ["## Cells that did not finish", "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
 

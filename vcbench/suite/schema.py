@@ -83,7 +83,7 @@ class Features(_Keys):
 
 
 class Training(_Keys):
-    """The CycleGAN-VC training recipe (Kaneko and Kameoka, 2018)."""
+    """The CycleGAN-VC training recipe (Kaneko and Kameoka, 2017)."""
 
     iterations: PositiveInt = Field(description="Updates of generators and of discriminators.")
     batch_size: PositiveInt = Field(default=1, description="Crops of each speaker in a batch.")
@@ -107,7 +107,7 @@ class Training(_Keys):
     identity_until: NonNegativeInt = Field(
         default=10000, description="Iteration after which the identity loss is left out."
     )
-    validation_utterances: PositiveInt = Field(
+    validation_utterances: NonNegativeInt = Field(
         default=4,
         description="Training sentences of each speaker that are held out, for the validation "
         "loss alone.",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import json
 import signal
 import sys
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vcbench.training.cell import Cell
+    pass
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
 
     from vcbench.errors import VcbenchError
+    from vcbench.training.cell import Cell
     from vcbench.training.loop import train
 
     if options.threads:
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda number, _: stops.append(number))
     try:
-        cell = _read(options.cell)
+        cell = Cell.read(options.cell)
         folder = options.folder or options.cell.parent
         with _alone(folder, stops) as alone:
             if alone and train(cell, folder, stop_requested=lambda: bool(stops)):
@@ -71,21 +71,6 @@ def _alone(folder: Path, stops: list[int]) -> Iterator[bool]:
             else:
                 break
         yield not stops
-
-
-def _read(path: Path) -> Cell:
-    """The cell in a JSON file; raises `DataError` if there is none."""
-    from vcbench.errors import DataError
-    from vcbench.training.cell import Cell
-
-    try:
-        return Cell.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: not a cell of this version of vcbench ({type(error).__name__}: {error})"
-        ) from None
 
 
 if __name__ == "__main__":

@@ -10,17 +10,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from vcbench import fingerprint
+from vcbench.errors import DataError
 from vcbench.plugins import Registry
 
 # Editing any of these changes what training computes.
 _TRAINING_SOURCES = (
     "vcbench.normalization",
+    "vcbench.training.__main__",
     "vcbench.training.cell",
     "vcbench.training.crops",
+    "vcbench.training.health",
     "vcbench.training.log",
     "vcbench.training.loop",
     "vcbench.training.models",
@@ -101,20 +105,24 @@ class Cell:
         """Coefficients per frame."""
         return int(self.features["n_mcep"])
 
-    def key(self, registry: Registry) -> str:
-        """Content key: equal keys give equal weights on one machine with one `--jobs`.
-
-        It covers all fields (feature files by their names, which are hashes of their content), the
-        source of training and of the three plugins, with what these import of their own package,
-        and PyTorch's version.
-        """
+    def identity(self) -> dict[str, Any]:
+        """What decides the training, wherever its files lie: features by their names, which are
+        hashes of their content, and plugins without their paths."""
         described = self.to_json()
         for name in ("train_features", "validation_features"):
             described[name] = {
                 speaker: [Path(path).name for path in paths]
                 for speaker, paths in described[name].items()
             }
-        described["plugin_files"] = []  # where a plugin lies does not matter; its source does
+        described["plugin_files"] = []
+        return described
+
+    def key(self, registry: Registry) -> str:
+        """Content key: equal keys give equal weights on one machine with one `--jobs`.
+
+        It covers the identity, the source of training and of the three plugins with what they
+        import, and the versions of PyTorch and NumPy.
+        """
         plugins = (
             registry.get("generator", self.generator.name),
             registry.get("discriminator", self.discriminator.name),
@@ -122,11 +130,24 @@ class Cell:
         )
         files = {path for plugin in plugins for path in plugin.source_files}
         code = [fingerprint.of_sources(_TRAINING_SOURCES), fingerprint.of_sources(files)]
-        return fingerprint.of_json({"cell": described, "code": code, "torch": _torch_version()})
+        versions = [metadata.version(package) for package in ("torch", "numpy")]
+        return fingerprint.of_json([self.identity(), code, versions])
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict; `from_json` reads it back."""
         return dict(json.loads(json.dumps(asdict(self))))
+
+    @classmethod
+    def read(cls, path: Path) -> Cell:
+        """The cell in a JSON file; raises `DataError` if there is none."""
+        try:
+            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{path}: not a cell of this version of vcbench ({type(error).__name__}: {error})"
+            ) from None
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Cell:
@@ -142,9 +163,3 @@ class Cell:
         for name in ("train_features", "validation_features"):
             changed[name] = {speaker: tuple(paths) for speaker, paths in stored[name].items()}
         return cls(**{**stored, **changed})
-
-
-def _torch_version() -> str:
-    from importlib.metadata import version
-
-    return version("torch")

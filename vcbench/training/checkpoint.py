@@ -25,7 +25,9 @@ class Checkpoint:
     """State after `iteration` updates.
 
     training: networks and optimisers, see `CycleGan.state`. statistics: both speakers', by name.
-    pending: sums of the losses since the last line of the log, and their count.
+    pending: sums of the losses since the last line of the log, and their count. crops_sha256:
+    chained over every crop that was trained on, in order, beginning with the features they are cut
+    from: equal hashes, equal data for two systems. seconds: spent so far, over all sittings.
     """
 
     cell: Cell
@@ -34,6 +36,8 @@ class Checkpoint:
     statistics: dict[str, SpeakerStatistics]
     pending: dict[str, float]
     torch_rng: torch.Tensor
+    crops_sha256: str
+    seconds: float
 
     def save(self, path: Path) -> None:
         """Write atomically."""
@@ -49,6 +53,8 @@ class Checkpoint:
                     "statistics": {name: s.to_json() for name, s in self.statistics.items()},
                     "pending": self.pending,
                     "torch_rng": self.torch_rng,
+                    "crops_sha256": self.crops_sha256,
+                    "seconds": self.seconds,
                 },
                 file,
             )
@@ -80,6 +86,8 @@ class Checkpoint:
                 },
                 pending=stored["pending"],
                 torch_rng=stored["torch_rng"].cpu(),
+                crops_sha256=stored["crops_sha256"],
+                seconds=stored["seconds"],
             )
         except (KeyError, TypeError) as error:
             raise DataError(

@@ -71,12 +71,10 @@ class CropStream:
             yield from self.block(index)[offset:]
             index, offset = index + 1, 0
 
-    def sha256(self, iterations: int) -> str:
-        """Hash of the first `iterations` crops: equal hashes, equal data for two systems."""
-        digest = hashlib.sha256()
-        for index in range(-(-iterations // BLOCK)):
-            digest.update(self.block(index)[: iterations - index * BLOCK].tobytes())
-        return digest.hexdigest()
+
+def chained(sha256: str, crops: NDArray[np.int64]) -> str:
+    """The hash of a history that goes on with `crops`; see `Checkpoint.crops_sha256`."""
+    return hashlib.sha256(bytes.fromhex(sha256) + crops.astype("<i8").tobytes()).hexdigest()
 
 
 def _seed(text: str) -> int:

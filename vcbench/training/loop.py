@@ -6,8 +6,10 @@ speed), `checkpoint.pt`, and at the end `status.json`.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vcbench import features
+from vcbench import features, fingerprint
+from vcbench.errors import CellFailure, DataError
 from vcbench.normalization import SpeakerStatistics
 from vcbench.plugins import Registry
 from vcbench.training import health
 from vcbench.training.cell import Cell
 from vcbench.training.checkpoint import Checkpoint
-from vcbench.training.crops import CropStream
+from vcbench.training.crops import CropStream, chained
 from vcbench.training.log import TrainingLog, write_json
 from vcbench.training.models import build_networks, build_objective, isolated_rng
 from vcbench.training.step import CycleGan
@@ -43,23 +46,25 @@ def train(
 
     Raises `CellFailure` if a loss is no longer finite, naming it and the iterations.
     """
-    started = time.monotonic()
     registry = Registry(cell.plugin_files)
     speech = {name: _Speech(cell, name) for name in (cell.source, cell.target)}
     # One scope for the whole training: dropout in a plugin draws from here and nowhere else.
     with isolated_rng("training", cell.system, cell.pair, cell.seed):
         gan, chance_loss = _build(cell, registry)
         log = TrainingLog(folder, cell)
-        iteration = _resume(cell, folder / CHECKPOINT, gan, log)
-        stream = _crop_stream(cell, speech)
-        crops = stream.from_iteration(iteration)
+        history = _resume(cell, folder / CHECKPOINT, gan, log)
+        iteration = history.iteration
+        crops = _crop_stream(cell, speech).from_iteration(iteration)
 
         def save() -> None:
-            _checkpoint(cell, gan, iteration, speech, log).save(folder / CHECKPOINT)
+            history.iteration = iteration
+            _checkpoint(cell, gan, history, speech, log).save(folder / CHECKPOINT)
 
         recipe = cell.recipe
         while iteration < recipe.iterations:
-            source, target = _gather(speech, cell, next(crops))
+            crop = next(crops)
+            source, target = _gather(speech, cell, crop)
+            history.crops_sha256 = chained(history.crops_sha256, crop)
             log.add(gan.step(source, target, iteration))
             iteration += 1
             last = iteration == recipe.iterations
@@ -74,13 +79,28 @@ def train(
                 return None
     status = {
         "iterations": iteration,
-        "seconds": round(time.monotonic() - started, 3),
+        "seconds": round(history.seconds(), 3),
         "health": health.flags(log.lines(), chance_loss=chance_loss),
-        "crop_stream_sha256": stream.sha256(recipe.iterations),
+        "crop_stream_sha256": history.crops_sha256,
         "device": cell.device,
+        "threads": torch.get_num_threads(),
     }
     write_json(folder / STATUS, status)
     return status
+
+
+@dataclass
+class _History:
+    """What a cell has been through, over all sittings."""
+
+    iteration: int
+    crops_sha256: str
+    seconds_before: float = 0.0
+    since: float = field(default_factory=time.monotonic)
+
+    def seconds(self) -> float:
+        """Time spent training, this sitting's included."""
+        return self.seconds_before + time.monotonic() - self.since
 
 
 class _Speech:
@@ -120,28 +140,48 @@ def _build(cell: Cell, registry: Registry) -> tuple[CycleGan, float]:
     return CycleGan(networks, objective, cell.recipe), objective.chance_loss
 
 
-def _resume(cell: Cell, path: Path, gan: CycleGan, log: TrainingLog) -> int:
-    """Load the checkpoint, if there is one; returns the number of iterations done."""
-    if not path.exists():
+def _resume(cell: Cell, path: Path, gan: CycleGan, log: TrainingLog) -> _History:
+    """Take up the checkpoint, if there is one that can be read, else begin anew.
+
+    Raises `CellFailure` if it is another cell's.
+    """
+    try:
+        saved = Checkpoint.load(path, device=cell.device)
+    except DataError as error:
+        if path.exists():
+            print(f"{error}; training begins anew", file=sys.stderr)
         log.path.unlink(missing_ok=True)
-        return 0
-    saved = Checkpoint.load(path, device=cell.device)
+        return _History(0, _origin(cell))
+    if saved.cell.identity() != cell.identity():
+        raise CellFailure(
+            f"{path} belongs to another training ({saved.cell.id}) than the cell {cell.id} given; "
+            "name another folder"
+        )
     gan.load_state(saved.training)
     torch.set_rng_state(saved.torch_rng)
     log.restore(saved.iteration, saved.pending)
-    return saved.iteration
+    return _History(saved.iteration, saved.crops_sha256, saved.seconds)
+
+
+def _origin(cell: Cell) -> str:
+    """Where the history of crops begins: the features that they are cut from, and their size."""
+    names = cell.identity()["train_features"]
+    files = [names[cell.source], names[cell.target]]
+    return fingerprint.of_json([files, cell.recipe.segment_frames, cell.recipe.batch_size])
 
 
 def _checkpoint(
-    cell: Cell, gan: CycleGan, iteration: int, speech: Mapping[str, _Speech], log: TrainingLog
+    cell: Cell, gan: CycleGan, history: _History, speech: Mapping[str, _Speech], log: TrainingLog
 ) -> Checkpoint:
     return Checkpoint(
         cell=cell,
-        iteration=iteration,
+        iteration=history.iteration,
         training=gan.state(),
         statistics={name: s.statistics for name, s in speech.items()},
         pending=log.pending(),
         torch_rng=torch.get_rng_state(),
+        crops_sha256=history.crops_sha256,
+        seconds=history.seconds(),
     )
 
 
