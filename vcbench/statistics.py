@@ -13,7 +13,7 @@ Conventions
   No resample can leave the range of the k sentences, so that below `MIN_SENTENCES` the interval
   holds less than 95 % whatever the percentiles (at most 1 - 2 ** (1 - k) for symmetric scores).
 - An interval tells how far the mean would move with other sentences of the same kind. It knows
-  nothing of other speakers, and the seeds are taken as they are.
+  nothing of other speakers; `vcbench.reporting.seeds` resamples the seeds, where there are enough.
 - NaN marks a score that is undefined. It is left out of the mean and shows in `n` of `expected`.
 """
 
@@ -137,12 +137,12 @@ def _interval(
     counts = np.bincount(sentence[order])
     drawn = np.random.default_rng(seed).integers(n_sentences, size=(n_resamples, n_sentences))
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    tail = _tail(n_sentences)
+    tail = tail(n_sentences)
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
 
 
-def _tail(n_sentences: int) -> float:
+def tail(n_sentences: int) -> float:
     """Probability left out on each side: 0.025 with many sentences, less with few (Hesterberg)."""
     t = stdtrit(n_sentences - 1, (1 - CONFIDENCE) / 2)
     return float(ndtr(np.sqrt(n_sentences / (n_sentences - 1)) * t))

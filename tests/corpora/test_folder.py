@@ -31,7 +31,7 @@ IDS = st.sets(st.from_regex(r"[a-z0-9_]{1,3}", fullmatch=True), min_size=1, max_
 @settings(max_examples=30, deadline=None)
 @given(
     common=IDS,
-    extras=st.lists(IDS, min_size=1, max_size=3),
+    extras=st.lists(IDS, min_size=2, max_size=3),
     fraction=st.floats(0.01, 0.99),
     flac=st.booleans(),
 )

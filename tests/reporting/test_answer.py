@@ -10,7 +10,7 @@ import pytest
 from synthetic_run import SyntheticRun
 
 from vcbench.reporting.answer import answer, doubts
-from vcbench.reporting.leaderboard import build
+from vcbench.reporting.leaderboard import build, difference, paired_scores
 from vcbench.reporting.model import Leaderboard
 from vcbench.reporting.run_files import read_run
 from vcbench.reporting.seeds import MIN_SEEDS
@@ -38,6 +38,21 @@ def test_a_leader_that_cannot_be_told_apart(leaderboard_of: Build) -> None:
     best, other = board.ranked[0].system, board.ranked[1].system
     assert answer(board).startswith(f"{best} has the lowest MCD, ")
     assert f"but cannot be told apart from {other};" in answer(board)
+
+
+def test_a_lead_that_luck_in_training_explains_is_none(tmp_path: Path) -> None:
+    run = SyntheticRun(effects={"a": -1.0, "b": -1.0}, seeds=SEEDS, n_sentences=20)
+    folder = run.write(tmp_path / "run")
+    scores = pd.read_csv(folder / "results.csv", dtype=str, keep_default_na=False)
+    luck = {("a", "0"): -1.0, ("a", "1"): 0.7, ("a", "2"): -0.6, ("b", "3"): 0.9, ("b", "4"): -0.5}
+    shift = [luck.get(key, 0.0) for key in zip(scores["system"], scores["seed"], strict=True)]
+    scores["value"] = scores["value"].astype(float) + shift
+    scores.to_csv(folder / "results.csv", index=False)
+    board = build(read_run(folder))
+    by_sentences = difference(paired_scores(scores[scores["metric"] == "mcd"]), "a", "b")
+    assert by_sentences.high < 0
+    assert answer(board).startswith("a has the lowest MCD, ")
+    assert "but cannot be told apart from b;" in answer(board)
 
 
 def test_nothing_beats_the_untrained_conversion(leaderboard_of: Build) -> None:

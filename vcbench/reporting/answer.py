@@ -114,7 +114,9 @@ def _first_of_few_seeds(leaderboard: Leaderboard, column: Column, decimals: int)
     )
     ahead = _size(second.versus_leader)
     if ahead.mean > 0:
-        places = fmt.decimals_for_difference(ahead, decimals)
+        places = decimals
+        if round(ahead.mean, decimals) == 0:
+            places = fmt.decimals_for_difference(ahead, decimals)
         size = " ".join(t for t in (fmt.number(ahead.mean, places), column.unit) if t)
         text += f", {size} {'below' if column.lower_is_better else 'above'} {second.system}"
     elif ahead.mean == 0:

@@ -122,8 +122,12 @@ def _ranked(
     leader = complete[0].system if complete else ""
 
     def versus_leader(system: str) -> Estimate | None:
-        over_seeds = difference_over_seeds(frames[first.key], system, leader)
-        return over_seeds or difference(paired, system, leader)
+        found = difference_over_seeds(frames[first.key], system, leader)
+        if found is None:
+            found = difference(paired, system, leader)
+            # An interval over sentences alone would make luck in training a finding.
+            found = found and replace(found, low=math.nan, high=math.nan)
+        return found
 
     ordered = [replace(row, rank=i) for i, row in enumerate(complete, start=1)]
     ordered += [replace(r, unranked=reasons[r.system]) for r in trained if reasons[r.system]]

@@ -67,7 +67,10 @@ class Speed:
 
 @dataclass(frozen=True)
 class Row:
-    """One system. Differences are this system's first metric minus another's, paired."""
+    """One system. Differences are this system's first metric minus another's, paired.
+
+    The interval of `versus_leader` covers seeds and sentences; it has none with too few seeds.
+    """
 
     system: str
     kind: str
