@@ -137,12 +137,12 @@ def _interval(
     counts = np.bincount(sentence[order])
     drawn = np.random.default_rng(seed).integers(n_sentences, size=(n_resamples, n_sentences))
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    tail = tail(n_sentences)
+    tail = tail_probability(n_sentences)
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
 
 
-def tail(n_sentences: int) -> float:
+def tail_probability(n_sentences: int) -> float:
     """Probability left out on each side: 0.025 with many sentences, less with few (Hesterberg)."""
     t = stdtrit(n_sentences - 1, (1 - CONFIDENCE) / 2)
     return float(ndtr(np.sqrt(n_sentences / (n_sentences - 1)) * t))

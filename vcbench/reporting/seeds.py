@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vcbench.statistics import N_RESAMPLES, Estimate, tail
+from vcbench.statistics import N_RESAMPLES, Estimate, tail_probability
 
 MIN_SEEDS = 6
 
@@ -60,7 +60,7 @@ def difference_over_seeds(
     differences = np.take_along_axis(means_a - means_b, drawn, axis=1).sum(axis=1)
     differences /= counts[drawn].sum(axis=1)
     # The scarcest of the resampled things decides how far the percentiles move outwards.
-    tail = tail(min(len(sums[0]), len(sums[1]), len(labels)))
+    tail = tail_probability(min(len(sums[0]), len(sums[1]), len(labels)))
     low, high = np.quantile(differences, [tail, 1 - tail])
     return Estimate(mean, float(low), float(high), n, n)
 
