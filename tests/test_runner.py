@@ -190,3 +190,64 @@ def test_a_missing_corpus_says_how_to_get_it(
     said = capsys.readouterr().err
     assert "vcbench data fetch vcc2016" in said
     assert str(tmp_path) in said
+
+
+def test_a_plugin_may_print_and_a_damaged_conversion_is_made_again(
+    home: Home, tmp_path: Path
+) -> None:
+    (tmp_path / "loud.py").write_text(
+        "import torch\n"
+        "from vcbench.plugins import register_generator\n"
+        "class Loud(torch.nn.Conv1d):\n"
+        "    def forward(self, x):\n"
+        "        print('hello')\n"
+        "        return super().forward(x)\n"
+        "@register_generator('loud')\n"
+        "def loud(*, n_mcep: int, scale: float):\n"
+        "    '''Says hello.'''\n"
+        "    return Loud(n_mcep, n_mcep, 1)\n",
+        encoding="utf-8",
+    )
+    suite = tmp_path / "loud.yaml"
+    text = small_corpus.SUITE.replace("suite: small", "suite: loud\nplugins: [loud.py]")
+    suite.write_text(text.replace("generator: cyclegan-vc-1d", "generator: loud"))
+    done = home.run("--only", "one-d/*", suite=suite)
+    assert done.returncode == 0, done.stderr
+    run = home.latest.parents[1] / "loud" / "latest"
+    assert "one-d" in set(pd.read_csv(run / "throughput.csv").system)
+    left_out = [c for c in cells(run) if c["status"] == "skipped"]
+    assert len(left_out) == 4
+    assert {c["reason"] for c in left_out} == {"left out by --only"}
+
+    before = (run / "results.csv").read_bytes()
+    key = next(c["key"] for c in cells(run) if c["system"] == "one-d")
+    folder = Path(home.environment["VCBENCH_CACHE_DIR"], "cells", key)
+    wav = next(folder.glob("converted/*/*/*.wav"))
+    wav.write_bytes(wav.read_bytes()[:-1000])
+    again = home.run("--only", "one-d/*", suite=suite)
+    assert again.returncode == 0, again.stderr
+    assert "conversion: 1 utterances converted, 3 cached" in again.stderr
+    assert (run.parent / "latest" / "results.csv").read_bytes() == before
+
+
+def test_a_generator_that_drops_frames_is_refused_before_anything_is_computed(
+    home: Home, tmp_path: Path
+) -> None:
+    (tmp_path / "short.py").write_text(
+        "import torch\n"
+        "from vcbench.plugins import register_generator\n"
+        "@register_generator('short')\n"
+        "def short(*, n_mcep: int, scale: float):\n"
+        "    '''Loses two frames.'''\n"
+        "    return torch.nn.Conv1d(n_mcep, n_mcep, 3)\n",
+        encoding="utf-8",
+    )
+    suite = tmp_path / "short.yaml"
+    text = small_corpus.SUITE.replace("suite: small", "suite: short\nplugins: [short.py]")
+    suite.write_text(text.replace("generator: cyclegan-vc-1d", "generator: short"))
+    done = home.run(suite=suite)
+    assert done.returncode == 2
+    assert "turned (1, 24, 128) (batch, n_mcep, frames) into (1, 24, 126)" in done.stderr
+    assert "short.py:3" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (home.latest.parents[1] / "short").exists()

@@ -89,6 +89,11 @@ def write(path: str | Path, waveform: Waveform, *, sample_rate: int) -> float:
     return gain
 
 
+def is_whole(path: Path) -> bool:
+    """Whether there is such a file and it was not cut short."""
+    return path.is_file() and path.stat().st_size > 0 and not _is_truncated(path)
+
+
 def _is_truncated(path: Path) -> bool:
     """Whether a RIFF file ends before its data chunk does; libsndfile reads such files silently."""
     with path.open("rb") as file:

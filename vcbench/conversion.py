@@ -152,7 +152,7 @@ class ConversionTask:
 def run_task(task: ConversionTask) -> int:
     """Convert what is missing; returns how many files were written. For worker processes."""
     pairs = zip(task.inputs, task.outputs, strict=True)
-    missing = [(source, output) for source, output in pairs if not output.exists()]
+    missing = [(source, output) for source, output in pairs if not audio.is_whole(output)]
     if missing:
         with _one_torch_thread() if task.checkpoint else nullcontext():
             render = _renderer(task)

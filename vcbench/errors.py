@@ -7,7 +7,7 @@ A message says what is wrong, where, the value that was found, what is valid, an
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class VcbenchError(Exception):
@@ -36,6 +36,12 @@ class PluginError(VcbenchError):
 
 class CellFailure(VcbenchError):
     """Training a cell failed; exit code 1."""
+
+
+def some_of(lines: Sequence[str], *, shown: int = 20) -> str:
+    """Lines below each other, indented; of very many only the first, and how many more."""
+    more = [f"and {len(lines) - shown} more"] if len(lines) > shown else []
+    return "\n  ".join([*lines[:shown], *more])
 
 
 def did_you_mean(value: str, valid: Iterable[str]) -> str:

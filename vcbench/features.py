@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vcbench import fingerprint
-from vcbench.errors import DataError
+from vcbench.errors import DataError, some_of
 from vcbench.parallel import map_processes
 from vcbench.world import FeatureParameters, WorldFeatures, pyworld_version
 
@@ -97,7 +97,7 @@ class FeatureStore:
         # Files of equal content, several empty ones say, were looked at once and are all named.
         problems += [f"{u.path}: {unusable[p]}" for u, p in paths.items() if p in unusable]
         if problems:
-            listing = "\n  ".join(sorted(problems))
+            listing = some_of(sorted(problems))
             raise DataError(
                 f"{len(problems)} of {len(utterances)} audio files cannot be used "
                 f"(repair or remove them; all others are kept):\n  {listing}"

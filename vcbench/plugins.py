@@ -332,7 +332,7 @@ def _import(module: str, *, label: str) -> ModuleType:
             del sys.modules[name]
             raise
         return loaded
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
         raise PluginError(f"{label} cannot be imported: {reason}") from error
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vcbench import environment, features, results, throughput
 from vcbench.batch_conversion import convert_units
 from vcbench.engines import Engine, TrainingTask
-from vcbench.errors import DataError, VcbenchError
+from vcbench.errors import DataError, VcbenchError, some_of
 from vcbench.features import FeatureStore
 from vcbench.parallel import threads_per_job
 from vcbench.planning import Plan, PlannedCell
@@ -57,6 +57,7 @@ def run(
     """
     from vcbench import reporting
 
+    _check_networks(plan)
     _extract_features(plan, cache_dir, jobs, progress)
     state = environment.git_state()
     folder = RunFolder(reports_dir, plan.suite.name, environment.revision(state))
@@ -66,6 +67,9 @@ def run(
         _train(units, engine)
         outputs = convert_units(plan, units, cache_dir, jobs, progress)
         scores = _score(plan, units, outputs, jobs, progress)
+        # Before anything else can go wrong: these took the longest.
+        folder.write_results(results.score_rows(plan, scores))
+        folder.write_training(results.training_rows(units))
         speeds = _measure_throughput(plan, units, jobs, progress)
     except BaseException as error:
         for unit in units:
@@ -76,14 +80,21 @@ def run(
             folder.add_cell(unit.record)
         for record in left_out(plan):
             folder.add_cell(record)
-    folder.write_results(results.score_rows(plan, scores))
-    folder.write_training(results.training_rows(units))
     folder.write_throughput(speeds)
     folder.write_json("samples/samples.json", results.copy_samples(plan, units, outputs, folder))
     folder.write_json("manifest.json", results.manifest(plan, units, state, command))
     leaderboard = reporting.render(folder.path)
     folder.point_latest_here()
     return RunResult(folder.path, leaderboard, sum(u.record.status != "ok" for u in units))
+
+
+def _check_networks(plan: Plan) -> None:
+    """Build each system that will be trained once, before hours go into its neighbours."""
+    from vcbench.training.models import check_system
+
+    first = {p.cell.system: p.cell for p in reversed(plan.cells) if not p.done}
+    for cell in first.values():
+        check_system(cell, plan.suite.registry)
 
 
 def _extract_features(
@@ -105,7 +116,7 @@ def _refuse_short(plan: Plan) -> None:
             if frames < segment:
                 short.append(f"{utterance.path}: {frames} frames")
     if short:
-        listing = "\n  ".join(short)
+        listing = some_of(short)
         raise DataError(
             f"{len(short)} training utterances are shorter than segment_frames ({segment}); "
             f"remove them or lower training.segment_frames:\n  {listing}"
@@ -128,9 +139,12 @@ def _train(units: Sequence[Unit], engine: Engine) -> None:
     missing = [(u, p) for u, p in trained if not p.done]
     tasks = {}
     for unit, planned in missing:
-        if planned.fresh:
+        begun = planned.folder / "fresh"  # stands while training anew is under way
+        if planned.fresh and not begun.exists():
             _forget(planned.folder)
         planned.folder.mkdir(parents=True, exist_ok=True)
+        if planned.fresh:
+            begun.touch()
         write_json(planned.folder / "cell.json", planned.cell.to_json())
         task = TrainingTask(planned.cell.id, planned.folder, planned.cell.recipe.iterations)
         tasks[task] = unit
@@ -142,13 +156,14 @@ def _train(units: Sequence[Unit], engine: Engine) -> None:
             if outcome.status != "ok":
                 tasks[outcome.task].record.fail(outcome.status, outcome.reason)
                 say(f"FAILED {outcome.task.cell_id}: {outcome.reason}")
-    say(
-        f"training: {len(tasks)} cells trained, {len(trained) - len(tasks)} cached "
-        f"({time.monotonic() - started:.0f} s)"
-    )
     for unit, planned in trained:
         if unit.record.status == "ok":
             _take_status(unit.record, planned)
+            (planned.folder / "fresh").unlink(missing_ok=True)
+    say(
+        f"training: {sum(u.record.status == 'ok' for u, _ in missing)} cells trained, "
+        f"{len(trained) - len(tasks)} cached ({time.monotonic() - started:.0f} s)"
+    )
 
 
 def _forget(folder: Path) -> None:
@@ -161,7 +176,12 @@ def _forget(folder: Path) -> None:
 
 
 def _take_status(record: CellRecord, planned: PlannedCell) -> None:
-    status = planned.status()
+    try:
+        status = planned.status()
+    except (OSError, ValueError):
+        record.fail("failed", f"its process ended without a result; see {record.log}")
+        say(f"FAILED {record.cell}: {record.reason}")
+        return
     record.seconds = status["seconds"]
     record.iterations = status["iterations"]
     record.health = tuple(status["health"])

@@ -260,7 +260,7 @@ def _score_pair(
     for name, metric in metrics.items():
         try:
             values[name] = float(metric.factory(pair))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise DataError(
                 f"{converted_path}: metric '{name}' ({metric.origin}) failed: "
                 f"{type(error).__name__}: {error}"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from vcbench.corpora import ProgressCallback
+    from vcbench.reporting.model import Leaderboard
 
 
 def console() -> Console:
@@ -19,6 +20,15 @@ def console() -> Console:
     from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=120)
+
+
+def print_answer(leaderboard: Leaderboard) -> None:
+    """What the table says in a sentence, and what weakens it, on stdout."""
+    from vcbench.reporting.answer import answer, doubts
+
+    print(answer(leaderboard))
+    for doubt in doubts(leaderboard):
+        print(f"Note: {doubt}")
 
 
 def say(message: str) -> None:

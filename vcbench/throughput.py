@@ -40,7 +40,12 @@ def measure_in_process(cell_folder: Path, wav: Path, *, seconds: float, threads:
     if done.returncode != 0:
         tail = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise VcbenchError(f"throughput of {cell_folder.name} could not be measured: {tail}")
-    return list(json.loads(done.stdout))
+    try:
+        return list(json.loads(done.stdout.splitlines()[-1]))  # a plugin may print before it
+    except (IndexError, TypeError, ValueError):
+        raise VcbenchError(
+            f"throughput of {cell_folder.name} could not be measured: its process printed no rows"
+        ) from None
 
 
 def measure(cell_folder: Path, wav: Path, *, seconds: float) -> list[Row]:

@@ -45,6 +45,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
         pending={"count": 3, "cycle": 0.1 + 0.2},
         torch_rng=torch.get_rng_state(),
         crops_sha256="00" * 32,
+        generator_sha256="11" * 32,
         seconds=1.5,
     )
 

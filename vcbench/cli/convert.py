@@ -12,19 +12,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("checkpoint", type=Path, help="a cell's checkpoint.pt")
     parser.add_argument("wavs", type=Path, nargs="+", metavar="IN.wav", help="speech to convert")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="output folder"
+    )
     parser.add_argument(
         "--direction", metavar="A>B", help="default: from the cell's first speaker to its second"
     )
     parser.add_argument(
         "--resample", action="store_true", help="accept other sampling rates and stereo"
     )
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        metavar="FILE",
+        help="where the generator's plugin file lies now, if it was moved",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
 
 
 def execute(args: argparse.Namespace) -> int:
     """Convert each file; one that cannot be is named, the others are converted, exit code 1."""
-    from vcbench import audio, features, world
+    from vcbench import audio, features, fingerprint, world
+    from vcbench.cli.suite_arguments import resolve_device
     from vcbench.conversion import trained_converter
     from vcbench.errors import DataError, UsageError
     from vcbench.plugins import Registry
@@ -41,8 +50,15 @@ def execute(args: argparse.Namespace) -> int:
     checkpoint = Checkpoint.load(args.checkpoint)
     cell = checkpoint.cell
     direction = args.direction or f"{cell.source}>{cell.target}"
-    registry = Registry(cell.plugin_files)
-    converter = trained_converter(checkpoint, registry, direction, device=args.device)
+    registry = Registry(args.plugin or cell.plugin_files)
+    device = resolve_device(args.device)
+    converter = trained_converter(checkpoint, registry, direction, device=device)
+    generator = registry.get("generator", cell.generator.name)
+    if fingerprint.of_sources(generator.source_files) != checkpoint.generator_sha256:
+        say(
+            f"WARNING: generator '{generator.name}' ({generator.origin}) has been edited since it "
+            "was trained; what it says now may differ from what was scored"
+        )
     rate = converter.parameters.sample_rate
     failed = 0
     for wav in args.wavs:

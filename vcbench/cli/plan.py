@@ -21,7 +21,13 @@ def execute(args: argparse.Namespace) -> int:
     plan = suite_arguments.plan_of(args)
     if args.json:
         cells = [
-            {"cell": p.cell.id, "key": p.key, "done": p.done, "reason": p.reason}
+            {
+                "cell": p.cell.id,
+                "key": p.key,
+                "done": p.done,
+                "reason": p.reason,
+                "checkpoint": str(p.folder / "checkpoint.pt"),
+            }
             for p in plan.cells
         ]
         baselines = [cell.id for cell in plan.baselines]

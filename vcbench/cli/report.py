@@ -17,10 +17,11 @@ def execute(args: argparse.Namespace) -> int:
     """Render, and print the table."""
     from vcbench import reporting
     from vcbench.reporting.tables import terminal_table
-    from vcbench.terminal import console
+    from vcbench.terminal import console, print_answer
 
     leaderboard = reporting.render(args.run)
     screen = console()
     screen.print(terminal_table(leaderboard, screen.width))
+    print_answer(leaderboard)
     print(f"report: {(args.run / 'index.html').resolve()}")
     return 0

@@ -26,10 +26,12 @@ def execute(args: argparse.Namespace) -> int:
     from vcbench import parallel, paths, runner
     from vcbench.errors import UsageError
     from vcbench.reporting.tables import terminal_table
-    from vcbench.terminal import console, progress_bars, say
+    from vcbench.terminal import console, print_answer, progress_bars, say
 
     # A terminated harness must stop its cells in order, as an interrupted one does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, signal.default_int_handler)
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: must be at least 1")
     plan = suite_arguments.plan_of(args)
@@ -54,7 +56,8 @@ def execute(args: argparse.Namespace) -> int:
         )
     screen = console()
     screen.print(terminal_table(result.leaderboard, screen.width))
+    print_answer(result.leaderboard)
     print(f"report: {result.folder / 'index.html'}")
     if result.failed:
-        say(f"{result.failed} cells failed; the report and cells.jsonl tell why")
+        say(f"cells that failed: {result.failed}; the report and cells.jsonl tell why")
     return 1 if result.failed else 0

@@ -21,8 +21,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--option", action="append", default=[], metavar="K=V", help="set an option, width=narrow"
     )
     parser.add_argument("--scale", type=float, default=1.0, help="multiply all widths (default: 1)")
-    parser.add_argument("--n-mcep", type=int, default=24, help="mel-cepstra in (default: 24)")
+    parser.add_argument("--n-mcep", type=int, default=24, help="coefficients in (default: 24)")
     parser.add_argument("--frames", type=int, default=128, help="frames in (default: 128)")
+    parser.add_argument(
+        "--plugin", action="append", default=[], metavar="FILE", help="a plugin file to look in too"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -35,13 +38,22 @@ def execute(args: argparse.Namespace) -> int:
     from vcbench.training.cell import ComponentSpec
     from vcbench.training.models import build_module, count_parameters
 
-    registry = Registry()
+    sizes = {"--scale": args.scale, "--n-mcep": args.n_mcep, "--frames": args.frames}
+    for name, value in sizes.items():
+        if not value > 0:
+            raise UsageError(f"{name} {value}: must be more than 0")
+    registry = Registry(args.plugin)
     kind = _kind(registry, args.name)
     plugin = registry.get(kind, args.name)
     spec = ComponentSpec(args.name, _options(plugin, args.option))
     network = build_module(registry, kind, spec, n_mcep=args.n_mcep, scale=args.scale)
     inputs = torch.zeros(1, args.n_mcep, args.frames)
-    layers = inspection.layer_table(network.eval(), inputs)
+    try:
+        layers = inspection.layer_table(network.eval(), inputs)
+    except RuntimeError as error:
+        raise UsageError(
+            f"{kind} '{args.name}' cannot take {args.n_mcep} x {args.frames}: {error}"
+        ) from None
     found = {
         "name": args.name,
         "kind": kind,

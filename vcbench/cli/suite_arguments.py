@@ -15,7 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments to a subcommand's parser."""
     parser.add_argument("suite", help="a suite file, or the name of a shipped suite")
     parser.add_argument(
-        "--budget", metavar="B", help="replace the keys of this budget of the suite"
+        "--budget", metavar="B", help="apply this budget of the suite: its keys replace the suite's"
     )
     parser.add_argument("--only", metavar="GLOB", help="only cells like 'paper-1d/SF1-*/0'")
     parser.add_argument(
@@ -23,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", type=_seeds, metavar="0,1", help="these seeds instead")
     parser.add_argument("--data", metavar="DIR", help="where corpora lie (VCBENCH_DATA_DIR)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(auto)")
     parser.add_argument("--fresh", action="store_true", help="train again what is trained already")
 
 
@@ -33,7 +33,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
     from vcbench.terminal import progress_bars
 
     loaded = suite.load(args.suite, budget=args.budget, sets=args.set, seeds=args.seeds)
-    device = _device(args.device)
+    device = resolve_device(args.device)
     with progress_bars() as progress:
         return planning.make_plan(
             loaded,
@@ -46,7 +46,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
         )
 
 
-def _device(wanted: str) -> str:
+def resolve_device(wanted: str) -> str:
+    """`cpu` or `cuda`; raises `UsageError` if a GPU is asked for and there is none."""
     if wanted == "cpu":
         return "cpu"
     import torch

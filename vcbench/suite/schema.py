@@ -53,6 +53,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 AdamBeta = Annotated[float, Field(ge=0, lt=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # a column of 64-bit integers holds it
 
 
 class _Keys(BaseModel):
@@ -165,7 +166,7 @@ class SuiteKeys(_Keys):
     scale: float = Field(
         default=1.0, gt=0, le=4, description="Multiplies every width of every architecture."
     )
-    seeds: tuple[NonNegativeInt, ...] = Field(
+    seeds: tuple[Seed, ...] = Field(
         default=(0,),
         min_length=1,
         description="Each system is trained once for each pair and seed.",

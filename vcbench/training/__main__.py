@@ -50,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{cell.id}: stopped; the same command continues where it was", file=sys.stderr)
         return 130
     except VcbenchError as error:
-        print(error, file=sys.stderr)
+        # The harness shows the last line as the reason: there must be one only.
+        print(" ".join(str(error).split("\n")), file=sys.stderr)
         return 1
 
 

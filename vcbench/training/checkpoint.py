@@ -27,7 +27,8 @@ class Checkpoint:
     training: networks and optimisers, see `CycleGan.state`. statistics: both speakers', by name.
     pending: sums of the losses since the last line of the log, and their count. crops_sha256:
     chained over every crop that was trained on, in order, beginning with the features they are cut
-    from: equal hashes, equal data for two systems. seconds: spent so far, over all sittings.
+    from: equal hashes, equal data for two systems. generator_sha256: of the generator's source.
+    seconds: spent so far, over all sittings.
     """
 
     cell: Cell
@@ -37,6 +38,7 @@ class Checkpoint:
     pending: dict[str, float]
     torch_rng: torch.Tensor
     crops_sha256: str
+    generator_sha256: str
     seconds: float
 
     def save(self, path: Path) -> None:
@@ -54,6 +56,7 @@ class Checkpoint:
                     "pending": self.pending,
                     "torch_rng": self.torch_rng,
                     "crops_sha256": self.crops_sha256,
+                    "generator_sha256": self.generator_sha256,
                     "seconds": self.seconds,
                 },
                 file,
@@ -70,9 +73,10 @@ class Checkpoint:
         except FileNotFoundError:
             raise DataError(f"{path}: no such checkpoint") from None
         except Exception as error:  # a damaged file can make the unpickler raise anything
-            reason = str(error).partition("\n")[0]
+            # PyTorch's own words tell the user to load it unsafely.
             raise DataError(
-                f"{path}: not a readable checkpoint ({type(error).__name__}: {reason})"
+                f"{path}: not a readable checkpoint: damaged, or something else "
+                f"({type(error).__name__})"
             ) from None
         if not isinstance(stored, dict) or stored.get("format") != FORMAT:
             raise DataError(f"{path}: not a vcbench checkpoint ('{FORMAT}' is expected)")
@@ -87,9 +91,11 @@ class Checkpoint:
                 pending=stored["pending"],
                 torch_rng=stored["torch_rng"].cpu(),
                 crops_sha256=stored["crops_sha256"],
+                generator_sha256=stored["generator_sha256"],
                 seconds=stored["seconds"],
             )
         except (KeyError, TypeError) as error:
+            reason = " ".join(str(error).split())  # a damaged name may hold anything
             raise DataError(
-                f"{path}: written by another version of vcbench ({type(error).__name__}: {error})"
+                f"{path}: written by another version of vcbench ({type(error).__name__}: {reason})"
             ) from None

@@ -52,7 +52,9 @@ def train(
     with isolated_rng("training", cell.system, cell.pair, cell.seed):
         gan, chance_loss = _build(cell, registry)
         log = TrainingLog(folder, cell)
-        history = _resume(cell, folder / CHECKPOINT, gan, log)
+        generator = registry.get("generator", cell.generator.name)
+        code = fingerprint.of_sources(generator.source_files)
+        history = _resume(cell, folder / CHECKPOINT, gan, log, code)
         iteration = history.iteration
         crops = _crop_stream(cell, speech).from_iteration(iteration)
 
@@ -95,6 +97,7 @@ class _History:
 
     iteration: int
     crops_sha256: str
+    generator_sha256: str
     seconds_before: float = 0.0
     since: float = field(default_factory=time.monotonic)
 
@@ -140,7 +143,9 @@ def _build(cell: Cell, registry: Registry) -> tuple[CycleGan, float]:
     return CycleGan(networks, objective, cell.recipe), objective.chance_loss
 
 
-def _resume(cell: Cell, path: Path, gan: CycleGan, log: TrainingLog) -> _History:
+def _resume(
+    cell: Cell, path: Path, gan: CycleGan, log: TrainingLog, generator_sha256: str
+) -> _History:
     """Take up the checkpoint, if there is one that can be read, else begin anew.
 
     Raises `CellFailure` if it is another cell's.
@@ -151,7 +156,7 @@ def _resume(cell: Cell, path: Path, gan: CycleGan, log: TrainingLog) -> _History
         if path.exists():
             print(f"{error}; training begins anew", file=sys.stderr)
         log.path.unlink(missing_ok=True)
-        return _History(0, _origin(cell))
+        return _History(0, _origin(cell), generator_sha256)
     if saved.cell.identity() != cell.identity():
         raise CellFailure(
             f"{path} belongs to another training ({saved.cell.id}) than the cell {cell.id} given; "
@@ -160,7 +165,7 @@ def _resume(cell: Cell, path: Path, gan: CycleGan, log: TrainingLog) -> _History
     gan.load_state(saved.training)
     torch.set_rng_state(saved.torch_rng)
     log.restore(saved.iteration, saved.pending)
-    return _History(saved.iteration, saved.crops_sha256, saved.seconds)
+    return _History(saved.iteration, saved.crops_sha256, generator_sha256, saved.seconds)
 
 
 def _origin(cell: Cell) -> str:
@@ -181,6 +186,7 @@ def _checkpoint(
         pending=log.pending(),
         torch_rng=torch.get_rng_state(),
         crops_sha256=history.crops_sha256,
+        generator_sha256=history.generator_sha256,
         seconds=history.seconds(),
     )
 

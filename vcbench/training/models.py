@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vcbench.errors import PluginError
-from vcbench.plugins import Objective, Registry
+from vcbench.plugins import Kind, Objective, Registry
 from vcbench.training.cell import Cell, ComponentSpec
 
 
@@ -103,6 +103,47 @@ def build_objective(cell: Cell, registry: Registry, networks: Networks) -> Objec
             f"vcbench.plugins.Objective, not {type(objective).__name__}"
         )
     return objective
+
+
+def check_system(cell: Cell, registry: Registry) -> None:
+    """Build the cell's networks and run them once; raises `PluginError` if they cannot be trained.
+
+    A generator must return the shape it is given, also for lengths that no stride divides.
+    """
+    networks = build_networks(cell, registry).eval()
+    build_objective(cell, registry, networks)
+    generator = networks.source_to_target
+    for frames in (cell.recipe.segment_frames, 1, 129):
+        shape = (1, cell.n_mcep, frames)
+        given = torch.zeros(shape)
+        found = _run(registry, "generator", cell.generator.name, generator, given)
+        if tuple(found.shape) != shape:
+            plugin = registry.get("generator", cell.generator.name)
+            raise PluginError(
+                f"generator '{plugin.name}' ({plugin.origin}) turned {shape} (batch, n_mcep, "
+                f"frames) into {tuple(found.shape)}; it must return the shape that it is given"
+            )
+    crop = torch.zeros(1, cell.n_mcep, cell.recipe.segment_frames)
+    judge = networks.discriminator_target
+    _run(registry, "discriminator", cell.discriminator.name, judge, crop)
+
+
+def _run(registry: Registry, kind: Kind, name: str, network: nn.Module, mcep: Tensor) -> Tensor:
+    try:
+        with isolated_rng("check"), torch.inference_mode():
+            found = network(mcep)
+    except Exception as error:
+        plugin = registry.get(kind, name)
+        raise PluginError(
+            f"{kind} '{name}' ({plugin.origin}) cannot take {tuple(mcep.shape)} (batch, n_mcep, "
+            f"frames): {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(found, Tensor):
+        plugin = registry.get(kind, name)
+        raise PluginError(
+            f"{kind} '{name}' ({plugin.origin}) must return a tensor, not {type(found).__name__}"
+        )
+    return found
 
 
 def count_parameters(module: nn.Module) -> int:
