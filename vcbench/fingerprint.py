@@ -61,8 +61,10 @@ def sources_of(module: str) -> set[Path]:
 
 def _is_installed(path: Path) -> bool:
     """Whether a file belongs to Python itself or to a package that was installed."""
-    folders = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return any(path.is_relative_to(folder) for folder in folders)
+    # By the folder's name, not only by this environment's: another one may lie on the path too.
+    if {"site-packages", "dist-packages"} & set(path.parts):
+        return True
+    return any(path.is_relative_to(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
 
 
 def _imported_names(source: str, package: str) -> Iterator[str]:
