@@ -111,7 +111,7 @@ class Files:
 
     def load(self, text: str = SUITE, **overrides: object) -> suite.Suite:
         """The suite of that text."""
-        return suite.load(self.write(text), **overrides)  # type: ignore[arg-type]
+        return suite.load(self.write(text), **overrides)
 
     def errors(self, text: str = SUITE, **overrides: object) -> list[str]:
         """The lines of the error that the text gives, with the folder's path left out."""

@@ -249,7 +249,7 @@ def spoken(tmp_path: Path) -> list[Path]:
 
 def task(folder: Path, spoken: list[Path], **changes: object) -> ConversionTask:
     outputs = tuple(folder / f"{path.stem}.wav" for path in spoken)
-    return ConversionTask("SF1>TM3", tuple(spoken), outputs, FAST, **changes)  # type: ignore[arg-type]
+    return ConversionTask("SF1>TM3", tuple(spoken), outputs, FAST, **changes)
 
 
 def within_16_bits(path: Path, expected: Array) -> None:

@@ -24,7 +24,7 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.text(), VALUES, min_size=1, max_size=5), st.randoms())
 def test_the_order_of_keys_does_not_matter(value: dict, random: object) -> None:
     items = list(value.items())
-    random.shuffle(items)  # type: ignore[attr-defined]
+    random.shuffle(items)
     assert fingerprint.of_json(dict(items)) == fingerprint.of_json(value)
 
 

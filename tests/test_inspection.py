@@ -76,7 +76,7 @@ def test_rows_come_in_the_order_of_calls_with_names_of_modules() -> None:
 
 def test_frozen_parameters_do_not_count() -> None:
     network = nn.Conv1d(24, 4, 1)
-    network.bias.requires_grad_(False)  # type: ignore[union-attr]
+    network.bias.requires_grad_(False)
     assert layer_table(nn.Sequential(network), mcep())[0].parameters == 96
 
 

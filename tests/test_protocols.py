@@ -107,7 +107,7 @@ def test_the_default_is_listed() -> None:
 )
 def test_the_text_says_what_is_done(change: dict[str, object], before: str, after: str) -> None:
     protocol = protocols.get("vcbench-1")
-    changed = replace(protocol, **change)  # type: ignore[arg-type]
+    changed = replace(protocol, **change)
     assert before in protocol.text
     assert after in changed.text
     assert before not in changed.text

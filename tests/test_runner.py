@@ -34,6 +34,14 @@ CONTRACT = [
 ]
 
 
+def suite_with(folder: Path, name: str) -> Path:
+    """The small suite under `name`, its 1D generator being `name` from the plugin `name`.py."""
+    text = small_corpus.SUITE.replace("suite: small", f"suite: {name}\nplugins: [{name}.py]")
+    path = folder / f"{name}.yaml"
+    path.write_text(text.replace("generator: cyclegan-vc-1d", f"generator: {name}"), "utf-8")
+    return path
+
+
 def cells(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "cells.jsonl").read_text().splitlines()]
 
@@ -121,10 +129,7 @@ def test_a_cell_that_fails_costs_only_its_own_row(home: Home, tmp_path: Path) ->
         "    return Broken(n_mcep, n_mcep, 1)\n",
         encoding="utf-8",
     )
-    suite = tmp_path / "broken.yaml"
-    text = small_corpus.SUITE.replace("suite: small", "suite: broken\nplugins: [broken.py]")
-    text = text.replace("generator: cyclegan-vc-1d", "generator: broken")
-    suite.write_text(text, encoding="utf-8")
+    suite = suite_with(tmp_path, "broken")
     done = home.run(suite=suite)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -209,9 +214,7 @@ def test_a_plugin_may_print_and_a_damaged_conversion_is_made_again(
         "    return Loud(n_mcep, n_mcep, 1)\n",
         encoding="utf-8",
     )
-    suite = tmp_path / "loud.yaml"
-    text = small_corpus.SUITE.replace("suite: small", "suite: loud\nplugins: [loud.py]")
-    suite.write_text(text.replace("generator: cyclegan-vc-1d", "generator: loud"))
+    suite = suite_with(tmp_path, "loud")
     done = home.run("--only", "one-d/*", suite=suite)
     assert done.returncode == 0, done.stderr
     run = home.latest.parents[1] / "loud" / "latest"
@@ -243,9 +246,7 @@ def test_a_generator_that_drops_frames_is_refused_before_anything_is_computed(
         "    return torch.nn.Conv1d(n_mcep, n_mcep, 3)\n",
         encoding="utf-8",
     )
-    suite = tmp_path / "short.yaml"
-    text = small_corpus.SUITE.replace("suite: small", "suite: short\nplugins: [short.py]")
-    suite.write_text(text.replace("generator: cyclegan-vc-1d", "generator: short"))
+    suite = suite_with(tmp_path, "short")
     done = home.run(suite=suite)
     assert done.returncode == 2
     assert "turned (1, 24, 128) (batch, n_mcep, frames) into (1, 24, 126)" in done.stderr

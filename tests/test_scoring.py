@@ -56,7 +56,7 @@ def write(path: Path, waveform: Array, *, sample_rate: int = 16000) -> Path:
 def score(*pairs: tuple[Path, Path], jobs: int = 1, **options: object) -> list[ScoreResult]:
     arguments: dict[str, object] = {"metrics": METRICS, "registry": Registry(), **options}
     items = [ScoreItem(reference, converted) for reference, converted in pairs]
-    return score_all(items, protocol="vcbench-1", jobs=jobs, **arguments)  # type: ignore[arg-type]
+    return score_all(items, protocol="vcbench-1", jobs=jobs, **arguments)
 
 
 @pytest.fixture
@@ -259,7 +259,7 @@ def test_scores_of_other_metrics_and_other_protocols_are_kept_apart(
     strict = replace(protocols.get("vcbench-1"), id="strict", gate_db=0.0)
     monkeypatch.setitem(protocols._PROTOCOLS, "strict", strict)
     arguments = {"metrics": METRICS, "registry": Registry(), "jobs": 1}
-    (other,) = score_all([ScoreItem(*pair)], protocol="strict", **arguments)  # type: ignore[arg-type]
+    (other,) = score_all([ScoreItem(*pair)], protocol="strict", **arguments)
     assert other.values["mcd"] != score(pair)[0].values["mcd"]
     assert len(analyses) == 8
 

@@ -133,7 +133,7 @@ def test_the_order_of_the_rows_does_not_matter_to_the_bit(
 ) -> None:
     scores, labels = data
     order = list(range(len(scores)))
-    random.shuffle(order)  # type: ignore[attr-defined]
+    random.shuffle(order)
     shuffled = mean_with_interval(scores[order], labels[order], n_resamples=200)
     assert shuffled == mean_with_interval(scores, labels, n_resamples=200)
 
@@ -222,7 +222,7 @@ def test_no_score_gives_no_mean(scores: list[float]) -> None:
 
 def test_equal_input_gives_equal_output_and_the_global_generator_is_untouched() -> None:
     scores, labels = clustered_normal(np.random.default_rng(10), 10, per_sentence=3)
-    before = np.random.get_state()[1].copy()  # type: ignore[union-attr]
+    before = np.random.get_state()[1].copy()
     first = mean_with_interval(scores, labels)
     assert mean_with_interval(scores, labels) == first
     assert mean_with_interval(scores, labels, seed=1) != first

@@ -94,7 +94,7 @@ class Workplace:
             data_dir=self.root,
             cache_dir=self.root / "cache",
             device="cpu",
-            **options,  # type: ignore[arg-type]
+            **options,
         )
 
     def keys(self, *sets: str) -> dict[str, str]:

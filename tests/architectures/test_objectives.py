@@ -33,7 +33,7 @@ def scores(low: float, high: float) -> st.SearchStrategy[Tensor]:
 def with_gradient(loss: object, logits: Tensor, *, sigmoid: bool) -> tuple[Tensor, Tensor]:
     """(value, gradient with respect to the logits) of a loss of scores."""
     leaf = logits.clone().requires_grad_(True)
-    value = loss(torch.sigmoid(leaf) if sigmoid else leaf)  # type: ignore[operator]
+    value = loss(torch.sigmoid(leaf) if sigmoid else leaf)
     (gradient,) = torch.autograd.grad(value, leaf)
     return value.detach(), gradient
 

@@ -16,7 +16,7 @@ SMALL = {"effects": {"a": 0.0}, "pairs": ("NA-007",), "seeds": (0,), "n_sentence
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return SyntheticRun(**SMALL).write(tmp_path / "run")  # type: ignore[arg-type]
+    return SyntheticRun(**SMALL).write(tmp_path / "run")
 
 
 def test_names_that_look_like_numbers_or_nothing_stay_names(folder: Path) -> None:

@@ -21,7 +21,7 @@ from vcbench.reporting.tables import latex, markdown, terminal_table
 def on_terminal(leaderboard, width: int) -> str:
     console = Console(width=width, file=io.StringIO(), force_terminal=False)
     console.print(terminal_table(leaderboard, width))
-    return console.file.getvalue()  # type: ignore[attr-defined]
+    return console.file.getvalue()
 
 
 @pytest.mark.parametrize("form", [markdown, latex, csv_text, json_text])

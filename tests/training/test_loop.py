@@ -212,7 +212,7 @@ def test_a_request_to_stop_is_heard_at_a_checkpoint_too(every: int, tmp_path: Pa
 
 def networks_of(cell: Cell, folder: Path) -> dict[str, Tensor]:
     train(cell, folder)
-    return Checkpoint.load(folder / CHECKPOINT).training["networks"]  # type: ignore[no-any-return]
+    return Checkpoint.load(folder / CHECKPOINT).training["networks"]
 
 
 @pytest.mark.parametrize(

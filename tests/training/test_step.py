@@ -213,7 +213,7 @@ def test_state_goes_on_where_it_was(tmp_path: Path) -> None:
         whole.step(*batch, i)
     for i, batch in enumerate(crops[:3]):
         first.step(*batch, i)
-    second.load_state(copy.deepcopy(first.state()))  # type: ignore[arg-type]
+    second.load_state(copy.deepcopy(first.state()))
     for i, batch in enumerate(crops[3:], start=3):
         second.step(*batch, i)
     torch.testing.assert_close(second.state(), whole.state(), rtol=0, atol=0)
