@@ -41,7 +41,7 @@ WIDE = Channels(stem=128, down1=256, down2=512, residual=1024, up1=512, up2=256)
 NARROW = Channels(stem=64, down1=128, down2=512, residual=512, up1=256, up2=128)
 
 
-@register_generator("cyclegan-vc-1d", paper=PAPER)
+@register_generator("cyclegan-vc-1d", paper=PAPER, parameters=38_055_704)
 def cyclegan_vc_1d(
     *, n_mcep: int, scale: float, width: Literal["wide", "narrow"] = "wide"
 ) -> nn.Module:
@@ -50,10 +50,9 @@ def cyclegan_vc_1d(
     return Generator1d(n_mcep, Channels(*(scaled(c, scale) for c in channels)))
 
 
-@register_discriminator("gated-patchgan", paper=PAPER)
-def gated_patchgan(*, n_mcep: int, scale: float, sigmoid: bool = True) -> nn.Module:
+@register_discriminator("gated-patchgan", paper=PAPER, parameters=21_837_825)
+def gated_patchgan(*, scale: float, sigmoid: bool = True) -> nn.Module:
     """The paper's gated 2D discriminator as leimao has it, one score per patch, not per crop."""
-    del n_mcep  # convolutional in both directions: any number of coefficients will do
     return GatedDiscriminator([scaled(c, scale) for c in (128, 256, 512, 1024)], sigmoid=sigmoid)
 
 

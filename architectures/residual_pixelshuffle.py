@@ -17,14 +17,19 @@ from architectures.padding import repeat_edge, scaled
 from vcbench.plugins import register_discriminator, register_generator
 
 
-@register_generator("residual-pixelshuffle-2d", paper="Johnson et al., 2016, arXiv:1603.08155")
-def residual_pixelshuffle_2d(*, n_mcep: int, scale: float) -> nn.Module:
+@register_generator(
+    "residual-pixelshuffle-2d",
+    paper="Johnson et al., 2016, arXiv:1603.08155",
+    parameters=2_167_393,
+)
+def residual_pixelshuffle_2d(*, scale: float) -> nn.Module:
     """2D residual generator over the coefficient-time plane, upsampling by pixel shuffle."""
-    del n_mcep  # convolutional in both directions: any number of coefficients will do
     return initialize(ResidualGenerator2d(scaled(96, scale)))
 
 
-@register_discriminator("patchgan", paper="Isola et al., 2017, arXiv:1611.07004")
+@register_discriminator(
+    "patchgan", paper="Isola et al., 2017, arXiv:1611.07004", parameters=660_929
+)
 def patchgan(*, n_mcep: int, scale: float, sigmoid: bool = False) -> nn.Module:
     """PatchGAN with three 4 x 4 stride-2 layers, with or without a sigmoid."""
     if n_mcep < 16:

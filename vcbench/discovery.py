@@ -37,6 +37,12 @@ class Declaration:
         return self.details.get("paper", "")
 
     @property
+    def parameters(self) -> int | None:
+        """How many parameters the plugin says it has, or None."""
+        text = self.details.get("parameters", "")
+        return int(text) if text.isdigit() else None
+
+    @property
     def is_named(self) -> bool:
         """False for the entry that stands for a whole module that cannot be read."""
         return not self.name.startswith("(")

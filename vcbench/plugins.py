@@ -15,15 +15,15 @@ A decorator only marks its function; importing a plugin changes nothing else. `R
 decorators from the *source text* first, so that listing names imports neither the plugin nor
 torch, and imports a module only when one of its plugins is asked for.
 
-What each kind's function is called with, and what it returns:
+What each kind's function may ask for by naming it as a keyword, and what it returns:
 
 ==============  ============================  =================================================
-kind            called with (keyword-only)    returns
+kind            is given                      returns
 ==============  ============================  =================================================
 generator       n_mcep: int, scale: float     Module: (batch, n_mcep, frames) -> the same shape,
-                                              for any number of frames
-discriminator   n_mcep: int, scale: float     Module: (batch, n_mcep, frames) -> (batch, ...)
-                                              scores; its attribute `sigmoid: bool` tells
+                                              for any number of frames; see below for masks
+discriminator   n_mcep: int, scale: float,    Module: (batch, n_mcep, frames) -> (batch, ...)
+                segment_frames: int           scores; its attribute `sigmoid: bool` tells
                                               whether they are probabilities
 objective       sigmoid: bool                 `Objective`, below
 metric          pair (the metric itself)      float, NaN where undefined; the argument is a
@@ -32,8 +32,13 @@ corpus          data_dir: Path                `vcbench.corpora.Corpus`
 engine          jobs: int, device: str        `vcbench.engines.Engine`
 ==============  ============================  =================================================
 
-All other parameters of the function are options that a suite may set. Networks treat each sample
+All other parameters of the function are options that a suite may set. `scale` multiplies widths;
+`segment_frames` is the length of the crops that a discriminator judges. Networks treat each sample
 of a batch by itself (instance norm, not batch norm): training joins inputs into one call.
+
+A generator whose attribute `takes_mask` is true is called as `generator(mcep, mask)` where a recipe
+hides frames from it; the mask, (batch, 1, frames), is 1 where a frame can be seen. Called without a
+mask, it sees all.
 """
 
 from __future__ import annotations
@@ -83,7 +88,7 @@ ENTRY_POINT_GROUPS = (
 # What the harness passes to a factory; every other parameter is an option of the suite file.
 HARNESS_ARGUMENTS: dict[Kind, frozenset[str]] = {
     "generator": frozenset({"n_mcep", "scale"}),
-    "discriminator": frozenset({"n_mcep", "scale"}),
+    "discriminator": frozenset({"n_mcep", "scale", "segment_frames"}),
     "objective": frozenset({"sigmoid"}),
     "metric": frozenset({"pair"}),
     "corpus": frozenset({"data_dir"}),
@@ -109,14 +114,22 @@ class Objective:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def register_generator(name: str, *, paper: str = "") -> Callable[[F], F]:
-    """Mark a function as the generator `name`; `paper` is its citation."""
-    return _mark("generator", name, paper=paper)
+def register_generator(
+    name: str, *, paper: str = "", parameters: int | None = None
+) -> Callable[[F], F]:
+    """Mark a function as the generator `name`; `paper` is its citation.
+
+    `parameters`: how many it has with default options, 24 coefficients and scale 1, so that
+    listing plugins needs not build them; `vcbench check` counts them.
+    """
+    return _mark("generator", name, paper=paper, parameters=_text(parameters))
 
 
-def register_discriminator(name: str, *, paper: str = "") -> Callable[[F], F]:
-    """Mark a function as the discriminator `name`; `paper` is its citation."""
-    return _mark("discriminator", name, paper=paper)
+def register_discriminator(
+    name: str, *, paper: str = "", parameters: int | None = None
+) -> Callable[[F], F]:
+    """Mark a function as the discriminator `name`; see `register_generator`."""
+    return _mark("discriminator", name, paper=paper, parameters=_text(parameters))
 
 
 def register_objective(name: str, *, paper: str = "") -> Callable[[F], F]:
@@ -139,6 +152,10 @@ def register_corpus(name: str, *, paper: str = "", licence: str = "") -> Callabl
 def register_engine(name: str) -> Callable[[F], F]:
     """Mark a function as the engine `name`, which runs cells."""
     return _mark("engine", name, paper="")
+
+
+def _text(value: int | None) -> str:
+    return "" if value is None else str(value)
 
 
 def _mark(kind: Kind, name: str, **details: str) -> Callable[[F], F]:
@@ -193,6 +210,12 @@ class Plugin:
             for p in named
             if p.name not in HARNESS_ARGUMENTS[self.kind]
         )
+
+    def asked(self, offered: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the harness's arguments that the function names."""
+        parameters = inspect.signature(self.factory).parameters
+        anything = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        return {name: v for name, v in offered.items() if anything or name in parameters}
 
     @property
     def source_files(self) -> set[Path]:

@@ -61,7 +61,6 @@ def test_the_key_does_not_depend_on_where_files_lie(tmp_path: Path) -> None:
 
 
 OTHER: dict[str, Any] = {
-    "system": "two-d",
     "source": "SF2",
     "target": "TM2",
     "seed": 1,
@@ -84,7 +83,12 @@ def test_every_field_changes_the_key(field: str, tmp_path: Path) -> None:
 
 
 def test_no_field_is_forgotten_above() -> None:
-    assert {f.name for f in fields(Cell)} - set(OTHER) == {"plugin_files"}
+    assert {f.name for f in fields(Cell)} - set(OTHER) == {"plugin_files", "system"}
+
+
+def test_what_a_system_is_called_does_not_change_the_key(tmp_path: Path) -> None:
+    cell = tiny_cell(tmp_path)
+    assert replace(cell, system="renamed").key(Registry()) == cell.key(Registry())
 
 
 @pytest.mark.parametrize("field", [f.name for f in fields(Recipe)])

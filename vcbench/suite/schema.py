@@ -83,30 +83,111 @@ class Features(_Keys):
     )
 
 
+class LossStage(_Keys):
+    """Loss weights that hold from a share of the training on."""
+
+    from_share: float = Field(ge=0, lt=1, description="0: from the start; 0.5: from the middle.")
+    adversarial: NonNegative = Field(description="Weight of the adversarial loss.")
+    cycle: NonNegative = Field(description="Weight of the cycle-consistency loss.")
+    identity: NonNegative = Field(description="Weight of the identity loss.")
+
+
 class Training(_Keys):
     """The CycleGAN-VC training recipe (Kaneko and Kameoka, 2017)."""
 
     iterations: PositiveInt = Field(description="Updates of generators and of discriminators.")
     batch_size: PositiveInt = Field(default=1, description="Crops of each speaker in a batch.")
     segment_frames: int = Field(default=128, ge=16, description="Length of a crop, in frames.")
+    crops: Literal["fresh", "fixed"] = Field(
+        default="fresh",
+        description="fresh: a new random place each time; fixed: one random place an utterance.",
+    )
+    pairing: Literal["independent", "same-index"] = Field(
+        default="independent",
+        description="independent: the two speakers' utterances are shuffled each by itself; "
+        "same-index: utterance i of one comes with utterance i of the other.",
+    )
+    sentences: Literal["all", "disjoint"] = Field(
+        default="all",
+        description="disjoint: of the training sentences that both speakers say, the source keeps "
+        "the first half and the target the second, as in the paper.",
+    )
     learning_rate_generator: NonNegative = Field(default=2e-4, description="Adam's, before decay.")
     learning_rate_discriminator: NonNegative = Field(
         default=1e-4, description="Adam's, before decay."
     )
-    adam_betas: tuple[AdamBeta, ...] = Field(
-        default=(0.5, 0.999), min_length=2, max_length=2, description="Adam's two betas."
+    learning_rate_decay: Literal["linear", "none"] = Field(
+        default="linear", description="linear: from decay_start on, to zero at the end."
     )
     decay_start: NonNegativeInt | None = Field(
         default=None,
         description="Iteration from which both learning rates fall linearly to zero; "
         "null: half of the iterations.",
     )
+    adam_betas: tuple[AdamBeta, ...] = Field(
+        default=(0.5, 0.999), min_length=2, max_length=2, description="Adam's two betas."
+    )
+    adam_epsilon: float = Field(default=1e-8, gt=0, description="Adam's epsilon.")
+    adam_epsilon_placement: Literal["torch", "tf"] = Field(
+        default="torch",
+        description="Where Adam adds epsilon: torch, to the bias-corrected root of the second "
+        "moment; tf, to the uncorrected one, as TensorFlow does.",
+    )
+    lambda_adversarial: NonNegative = Field(
+        default=1.0, description="Weight of the adversarial loss."
+    )
     lambda_cycle: NonNegative = Field(
         default=10.0, description="Weight of the cycle-consistency loss."
     )
     lambda_identity: NonNegative = Field(default=5.0, description="Weight of the identity loss.")
-    identity_until: NonNegativeInt = Field(
-        default=10000, description="Iteration after which the identity loss is left out."
+    identity_until: NonNegativeInt | None = Field(
+        default=10000,
+        description="Iteration after which the identity loss is left out; null: never.",
+    )
+    loss_stages: tuple[LossStage, ...] = Field(
+        default=(),
+        description="Loss weights in stages; where given, lambda_* and identity_until do not hold.",
+    )
+    adversarial_steps: Literal[1, 2] = Field(
+        default=1,
+        description="2: CycleGAN-VC2's two-step loss, second discriminators judge what has gone "
+        "through both generators.",
+    )
+    mask_frames: NonNegativeInt = Field(
+        default=0,
+        description="MaskCycleGAN-VC: longest run of frames that is hidden from the first "
+        "generator of a cycle, which must take a mask; 0: none.",
+    )
+    generator_optimizers: Literal[1, 2] = Field(
+        default=1, description="One Adam for both generators, or one each."
+    )
+    generator_update: Literal["joint", "alternating"] = Field(
+        default="joint",
+        description="joint: both generators in one step; alternating: one after the other, the "
+        "other frozen.",
+    )
+    fakes: Literal["before-update", "after-update"] = Field(
+        default="before-update",
+        description="Which fakes the discriminators learn from: those made before the generators' "
+        "update, or made anew after it.",
+    )
+    replay_buffer: NonNegativeInt = Field(
+        default=0,
+        description="Fakes kept for each discriminator, of which it sees an old one half the time "
+        "(Shrivastava et al., 2017); 0: none.",
+    )
+    conversion_weights: Literal["last", "averaged", "best"] = Field(
+        default="last",
+        description="Generators that convert: the last, an exponential moving average, or those "
+        "with the lowest validation loss on held-out training sentences.",
+    )
+    average_decay: float = Field(
+        default=0.999, ge=0, lt=1, description="Decay of the moving average, per iteration."
+    )
+    pitch: Literal["log-gaussian", "mean-shift", "cyclegan"] = Field(
+        default="log-gaussian",
+        description="How F0 is converted: mean and variance of log F0, its mean alone, or by the "
+        "generator as one more value of each frame.",
     )
     validation_utterances: NonNegativeInt = Field(
         default=4,

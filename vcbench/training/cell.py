@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vcbench import fingerprint
 from vcbench.errors import DataError
@@ -34,25 +34,50 @@ _TRAINING_SOURCES = (
 
 
 @dataclass(frozen=True)
+class LossStage:
+    """Loss weights from a share of the training on: 0 is its beginning, 0.5 its middle."""
+
+    from_share: float
+    adversarial: float
+    cycle: float
+    identity: float
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a system is trained; the defaults are the CycleGAN-VC paper's (arXiv:1711.11293).
 
-    iterations: updates of generators and discriminators. segment_frames: frames in a crop.
-    decay_start: iteration from which both learning rates fall linearly to 0 at the end.
-    identity_until: iteration from which the identity loss is off. validation_utterances: training
-    sentences of each speaker that are held out, for the validation loss alone.
+    What each key means, and what it may be, stands in the suite file's schema
+    (`vcbench.suite.schema.Training`), which has the same keys: this class needs no suite parser.
     """
 
     iterations: int
     batch_size: int = 1
     segment_frames: int = 128
+    crops: Literal["fresh", "fixed"] = "fresh"
+    pairing: Literal["independent", "same-index"] = "independent"
+    sentences: Literal["all", "disjoint"] = "all"
     learning_rate_generator: float = 2e-4
     learning_rate_discriminator: float = 1e-4
-    adam_betas: tuple[float, float] = (0.5, 0.999)
+    learning_rate_decay: Literal["linear", "none"] = "linear"
     decay_start: int | None = None  # None: half of the iterations
+    adam_betas: tuple[float, float] = (0.5, 0.999)
+    adam_epsilon: float = 1e-8
+    adam_epsilon_placement: Literal["torch", "tf"] = "torch"
+    lambda_adversarial: float = 1.0
     lambda_cycle: float = 10.0
     lambda_identity: float = 5.0
-    identity_until: int = 10_000
+    identity_until: int | None = 10_000
+    loss_stages: tuple[LossStage, ...] = ()
+    adversarial_steps: Literal[1, 2] = 1
+    mask_frames: int = 0
+    generator_optimizers: Literal[1, 2] = 1
+    generator_update: Literal["joint", "alternating"] = "joint"
+    fakes: Literal["before-update", "after-update"] = "before-update"
+    replay_buffer: int = 0
+    conversion_weights: Literal["last", "averaged", "best"] = "last"
+    average_decay: float = 0.999
+    pitch: Literal["log-gaussian", "mean-shift", "cyclegan"] = "log-gaussian"
     validation_utterances: int = 4
     log_every: int = 50
     validate_every: int = 500
@@ -102,13 +127,16 @@ class Cell:
 
     @property
     def n_mcep(self) -> int:
-        """Coefficients per frame."""
-        return int(self.features["n_mcep"])
+        """Values per frame that the networks see: the coefficients, and log F0 behind them where
+        the recipe has it converted too."""
+        return int(self.features["n_mcep"]) + (self.recipe.pitch == "cyclegan")
 
     def identity(self) -> dict[str, Any]:
-        """What decides the training, wherever its files lie: features by their names, which are
-        hashes of their content, and plugins without their paths."""
+        """What decides the training, wherever its files lie and whatever the system is called:
+        features by their names, which are hashes of their content, and plugins without their
+        paths. Two systems that differ in name alone are one training."""
         described = self.to_json()
+        del described["system"]
         for name in ("train_features", "validation_features"):
             described[name] = {
                 speaker: [Path(path).name for path in paths]
@@ -154,6 +182,7 @@ class Cell:
         """Read what `to_json` wrote."""
         recipe = dict(stored["recipe"])
         recipe["adam_betas"] = tuple(recipe["adam_betas"])
+        recipe["loss_stages"] = tuple(LossStage(**stage) for stage in recipe["loss_stages"])
         changed: dict[str, Any] = {
             "recipe": Recipe(**recipe),
             "plugin_files": tuple(stored["plugin_files"]),

@@ -49,7 +49,7 @@ def train(
     registry = Registry(cell.plugin_files)
     speech = {name: _Speech(cell, name) for name in (cell.source, cell.target)}
     # One scope for the whole training: dropout in a plugin draws from here and nowhere else.
-    with isolated_rng("training", cell.system, cell.pair, cell.seed):
+    with isolated_rng("training", cell.pair, cell.seed):
         gan, chance_loss = _build(cell, registry)
         log = TrainingLog(folder, cell)
         generator = registry.get("generator", cell.generator.name)
@@ -215,7 +215,7 @@ def _validate(gan: CycleGan, speech: Mapping[str, _Speech], cell: Cell) -> float
     crops = zip(speech[cell.source].validation, speech[cell.target].validation, strict=False)
     gan.networks.eval()
     # A network that draws random numbers must train the same however often it is validated.
-    with isolated_rng("validation", cell.system, cell.pair, cell.seed):
+    with isolated_rng("validation", cell.pair, cell.seed):
         values = [gan.validate(source, target).item() for source, target in crops]
     gan.networks.train()
     return sum(values) / len(values) if values else None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from vcbench.errors import PluginError
-from vcbench.plugins import Kind, Objective, Registry
+from vcbench.plugins import Kind, Objective, Plugin, Registry
 from vcbench.training.cell import Cell, ComponentSpec
 
 
@@ -52,57 +53,77 @@ class Networks(nn.Module):
 
 
 def build_module(
-    registry: Registry, kind: str, spec: ComponentSpec, *, n_mcep: int, scale: float
+    registry: Registry,
+    kind: str,
+    spec: ComponentSpec,
+    *,
+    n_mcep: int,
+    scale: float,
+    segment_frames: int = 128,
 ) -> nn.Module:
     """One generator or discriminator; raises `PluginError` with the plugin's reason if it fails."""
     plugin = registry.get(kind, spec.name)  # type: ignore[arg-type]
-    try:
-        module = plugin.factory(n_mcep=n_mcep, scale=scale, **spec.options)
-    except Exception as error:
-        raise PluginError(
-            f"{kind} '{spec.name}' ({plugin.origin}) cannot be built with n_mcep={n_mcep}, "
-            f"scale={scale}, options {dict(spec.options)}: {type(error).__name__}: {error}"
-        ) from error
-    if not isinstance(module, nn.Module):
-        raise PluginError(
-            f"{kind} '{spec.name}' ({plugin.origin}) must return a torch.nn.Module, "
-            f"not {type(module).__name__}"
-        )
-    return module
+    offered = {"n_mcep": n_mcep, "scale": scale, "segment_frames": segment_frames}
+    return _built(plugin, offered, spec.options, nn.Module, "torch.nn.Module")
 
 
 def build_networks(cell: Cell, registry: Registry) -> Networks:
-    """The four networks, initialised from (system, pair, seed)."""
+    """The four networks; pair, seed and role decide the weights, not what the system is called.
 
-    def build(kind: str, spec: ComponentSpec) -> nn.Module:
-        return build_module(registry, kind, spec, n_mcep=cell.n_mcep, scale=cell.scale)
+    Two systems with the same discriminator therefore begin with the same weights in it.
+    """
 
-    with isolated_rng("weights", cell.system, cell.pair, cell.seed):
-        return Networks(
-            build("generator", cell.generator),
-            build("generator", cell.generator),
-            build("discriminator", cell.discriminator),
-            build("discriminator", cell.discriminator),
-        )
+    def build(kind: str, spec: ComponentSpec, role: str) -> nn.Module:
+        with isolated_rng("weights", cell.pair, cell.seed, role):
+            return build_module(
+                registry,
+                kind,
+                spec,
+                n_mcep=cell.n_mcep,
+                scale=cell.scale,
+                segment_frames=cell.recipe.segment_frames,
+            )
+
+    return Networks(
+        source_to_target=build("generator", cell.generator, "source_to_target"),
+        target_to_source=build("generator", cell.generator, "target_to_source"),
+        discriminator_source=build("discriminator", cell.discriminator, "discriminator_source"),
+        discriminator_target=build("discriminator", cell.discriminator, "discriminator_target"),
+    )
 
 
 def build_objective(cell: Cell, registry: Registry, networks: Networks) -> Objective:
     """The objective, told whether the discriminators' scores are probabilities."""
     plugin = registry.get("objective", cell.objective.name)
-    sigmoid = bool(getattr(networks.discriminator_target, "sigmoid", False))
+    offered = {"sigmoid": bool(getattr(networks.discriminator_target, "sigmoid", False))}
+    options = cell.objective.options
+    return _built(plugin, offered, options, Objective, "vcbench.plugins.Objective")
+
+
+T = TypeVar("T")
+
+
+def _built(
+    plugin: Plugin,
+    offered: Mapping[str, Any],
+    options: Mapping[str, Any],
+    wanted: type[T],
+    name: str,
+) -> T:
+    """What the plugin returns; raises `PluginError` if it fails or that is no `wanted`."""
+    label = f"{plugin.kind} '{plugin.name}' ({plugin.origin})"
+    given = plugin.asked(offered)
     try:
-        objective = plugin.factory(sigmoid=sigmoid, **cell.objective.options)
+        built = plugin.factory(**given, **options)
     except Exception as error:
+        values = ", ".join(f"{key}={value}" for key, value in given.items())
         raise PluginError(
-            f"objective '{plugin.name}' ({plugin.origin}) cannot be built with sigmoid={sigmoid}, "
-            f"options {dict(cell.objective.options)}: {type(error).__name__}: {error}"
+            f"{label} cannot be built with {values}, options {dict(options)}: "
+            f"{type(error).__name__}: {error}"
         ) from error
-    if not isinstance(objective, Objective):
-        raise PluginError(
-            f"objective '{plugin.name}' ({plugin.origin}) must return a "
-            f"vcbench.plugins.Objective, not {type(objective).__name__}"
-        )
-    return objective
+    if not isinstance(built, wanted):
+        raise PluginError(f"{label} must return a {name}, not {type(built).__name__}")
+    return built
 
 
 def check_system(cell: Cell, registry: Registry) -> None:
