@@ -20,7 +20,7 @@ def same_padding(x: Tensor, *, kernel: Sequence[int], stride: Sequence[int]) -> 
     for length, k, s in zip(x.shape[-len(kernel) :], kernel, stride, strict=True):
         total = max((-(-length // s) - 1) * s + k - length, 0)
         amounts = [total // 2, total - total // 2, *amounts]  # F.pad counts from the last dimension
-    return F.pad(x, amounts)
+    return F.pad(x, amounts) if any(amounts) else x
 
 
 def repeat_edge(x: Tensor, *, multiple: Sequence[int], minimum: Sequence[int]) -> Tensor:

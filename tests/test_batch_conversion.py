@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import small_corpus
 
-from vcbench import audio, features, fingerprint, planning, suite, world
+from vcbench import audio, conversion_tasks, features, fingerprint, planning, suite, world
 from vcbench.batch_conversion import convert_units
 from vcbench.conversion import VoiceConverter, unchanged
+from vcbench.corpora import Utterance
 from vcbench.features import FeatureStore
 from vcbench.normalization import SpeakerStatistics
 from vcbench.planning import Plan
+from vcbench.store import CellRecord
+from vcbench.training.loop import train
 from vcbench.units import Direction, Outputs, Unit, units_of
+from vcbench.world import Array
 
 UP, DOWN = Direction("LOW", "HIGH"), Direction("HIGH", "LOW")
 
@@ -162,6 +167,40 @@ def test_a_cell_that_cannot_convert_is_named_and_the_others_go_on(
     assert "one-d" not in said, "it was not even tried"
 
 
+def test_systems_that_share_a_training_share_what_it_says(
+    converted: Converted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Equal but for its name, a system has the same key and folder, and is converted once."""
+    twins = converted.plan.suite.path.with_name("twins.yaml")
+    one_d = small_corpus.SUITE.split("  one-d:\n")[1].split("  two-d:\n")[0]
+    twins.write_text(small_corpus.SUITE.replace("  two-d:\n", f"  twin:\n{one_d}  two-d:\n"))
+    cache = converted.cache
+    plan = planning.make_plan(
+        suite.load(str(twins)), data_dir=twins.parent, cache_dir=cache, device="cpu"
+    )
+    units = units_of(plan)[:2]
+    assert [unit.record.system for unit in units] == ["one-d", "twin"]
+    assert units[0].record.key == units[1].record.key
+    train(units[0].planned.cell, units[0].planned.folder)
+    calls: list[tuple[int, int | None]] = []
+    outputs = convert_units(plan, units, cache, 1, lambda _, n, total: calls.append((n, total)))
+    assert calls == [(1, 2), (2, 2)]
+    assert {unit.record.status for unit in units} == {"ok"}
+    assert len(outputs) == 4
+    for direction in (UP, DOWN):
+        said = outputs["one-d/LOW-HIGH/0", direction]
+        assert outputs["twin/LOW-HIGH/0", direction] == said
+        assert all(audio.is_whole(path) for path in said.values())
+    assert capsys.readouterr().err == "conversion: 4 utterances converted, 0 cached\n"
+
+    units[0].planned.folder.joinpath("checkpoint.pt").unlink()
+    outputs["one-d/LOW-HIGH/0", UP]["s6"].unlink()
+    again = convert_units(plan, units, cache, 1, None)
+    assert {cell for cell, direction in again if direction == UP} == set()
+    assert {unit.record.status for unit in units} == {"failed"}, "what fails for one, for both"
+    assert "1 directions failed" in capsys.readouterr().err
+
+
 def test_progress_is_counted_per_direction_of_a_unit(converted: Converted) -> None:
     calls: list[tuple[str, int, int | None]] = []
     convert_units(
@@ -169,3 +208,64 @@ def test_progress_is_counted_per_direction_of_a_unit(converted: Converted) -> No
     )
     assert calls == [("converting speech", n, 4) for n in (1, 2, 3, 4)]
     assert not list(converted.cache.rglob("*.tmp"))
+
+
+class Recorder:
+    """Stands for the GMM: remembers what it learnt from, and whose sentences it is asked for."""
+
+    made: ClassVar[list[Recorder]] = []
+
+    def __init__(self, pairs: Sequence[tuple[Array, Array]]) -> None:
+        self.pairs, self.asked = list(pairs), []
+        self.made.append(self)
+
+    def __call__(self, normalized: Array) -> Array:
+        self.asked.append(normalized)
+        return normalized
+
+
+def recorded(plan: Plan, cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[Recorder]:
+    """What `parallel-gmm` does in the direction LOW>HIGH of the plan."""
+    monkeypatch.setattr(Recorder, "made", [])
+    monkeypatch.setattr(conversion_tasks, "ParallelGmm", Recorder)
+    record = CellRecord("parallel-gmm/LOW-HIGH/-", "parallel-gmm", "LOW-HIGH", None, "baseline")
+    outputs = convert_units(plan, [Unit(record, "LOW", "HIGH", None)], cache, 1, None)
+    assert record.status == "ok", record.reason
+    assert [len(wavs) for wavs in outputs.values()] == [2, 2]
+    return Recorder.made[: len(Recorder.made) // 2]
+
+
+def spoken(plan: Plan, speaker: str, utterances: Sequence[Utterance]) -> list[Array]:
+    """Normalised mel-cepstra of each."""
+    train = [features.load(plan.features[u]) for u in plan.speech.train[speaker]]
+    statistics = SpeakerStatistics.from_features(train)
+    return [statistics.normalize(features.load(plan.features[u]).mcep) for u in utterances]
+
+
+def test_the_topline_learns_from_parallel_training_sentences(
+    converted: Converted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = converted.plan
+    (gmm,) = recorded(plan, tmp_path, monkeypatch)
+    for side, speaker in enumerate(("LOW", "HIGH")):
+        expected = spoken(plan, speaker, plan.speech.train[speaker])
+        for pair, mcep in zip(gmm.pairs, expected, strict=True):
+            np.testing.assert_array_equal(pair[side], mcep)
+    for asked, mcep in zip(
+        gmm.asked, spoken(plan, "LOW", plan.speech.evaluation["LOW"]), strict=True
+    ):
+        np.testing.assert_array_equal(asked, mcep)
+
+
+def test_where_training_is_disjoint_the_topline_never_converts_what_it_learnt_from(
+    converted: Converted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low, high = (converted.plan.speech.train[s] for s in ("LOW", "HIGH"))
+    disjoint = replace(converted.plan.speech, train={"LOW": low[:2], "HIGH": high[2:]})
+    plan = replace(converted.plan, speech=disjoint)
+    first, second = spoken(plan, "LOW", plan.speech.evaluation["LOW"])
+    of_second, of_first = recorded(plan, tmp_path, monkeypatch)
+    for gmm, learnt, asked in ((of_second, second, first), (of_first, first, second)):
+        assert [len(gmm.pairs), len(gmm.asked)] == [1, 1]
+        np.testing.assert_array_equal(gmm.pairs[0][0], learnt)
+        np.testing.assert_array_equal(gmm.asked[0], asked)

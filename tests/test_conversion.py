@@ -9,21 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny_cells import speech, tiny_cell
 from voices import voice
 
 from vcbench import audio, features, world
 from vcbench.conversion import (
-    ConversionTask,
     VoiceConverter,
     convert,
-    run_task,
     trained_converter,
     unchanged,
 )
+from vcbench.conversion_tasks import ConversionTask, run_task
 from vcbench.errors import DataError, PluginError, UsageError
-from vcbench.normalization import SpeakerStatistics, convert_f0
+from vcbench.normalization import Pitch, SpeakerStatistics, convert_f0
 from vcbench.plugins import Registry
 from vcbench.training.cell import Cell, ComponentSpec
 from vcbench.training.checkpoint import Checkpoint
@@ -76,7 +77,12 @@ def both() -> dict[str, SpeakerStatistics]:
     return {
         "SF1": SpeakerStatistics.from_features([speech(300, seed=1)]),
         "TM3": SpeakerStatistics(
-            np.linspace(5, 9, 24), np.linspace(0.2, 2.5, 24), log_f0_mean=4.6, log_f0_std=0.4
+            np.linspace(5, 9, 24),
+            np.linspace(0.2, 2.5, 24),
+            log_f0_mean=4.6,
+            log_f0_std=0.4,
+            continuous_log_f0_mean=4.7,
+            continuous_log_f0_std=0.3,
         ),
     }
 
@@ -128,6 +134,90 @@ def test_to_oneself_nothing_changes(both: dict[str, SpeakerStatistics]) -> None:
     np.testing.assert_allclose(found.f0_hz, spoken.f0_hz, rtol=1e-12)
 
 
+@given(st.integers(1, 40), st.integers(0, 999))
+def test_with_pitch_in_the_frames_an_unchanged_round_trip_changes_nothing(
+    frames: int, seed: int
+) -> None:
+    """The generator sees one row more; F0 comes back where it was voiced and nowhere else."""
+    spoken = speech(frames, seed=seed)
+    own = SpeakerStatistics.from_features([speech(200, seed=1)])
+    seen: list[Array] = []
+
+    def identity(normalized: Array) -> Array:
+        seen.append(normalized)
+        return normalized
+
+    found = convert(spoken, identity, source=own, target=own, pitch="cyclegan")
+    assert seen[0].shape == (frames, 25)
+    np.testing.assert_allclose(found.mcep, spoken.mcep, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.f0_hz, spoken.f0_hz, rtol=1e-9)
+    np.testing.assert_array_equal(found.f0_hz > 0, spoken.f0_hz > 0)
+
+
+def test_converted_log_f0_is_the_generators_in_the_targets_terms(
+    both: dict[str, SpeakerStatistics],
+) -> None:
+    """A generator that shifts only the last value, at the target two of its deviations up."""
+    spoken = speech(30, seed=4)
+
+    def up(normalized: Array) -> Array:
+        return np.column_stack([normalized[:, :-1], np.full(len(normalized), 2.0)])
+
+    sides = {"source": both["SF1"], "target": both["TM3"]}
+    found = convert(spoken, up, pitch="cyclegan", **sides)
+    expected = np.where(spoken.f0_hz > 0, np.exp(4.7 + 2 * 0.3), 0)
+    np.testing.assert_allclose(found.f0_hz, expected, rtol=1e-12)
+    np.testing.assert_allclose(found.mcep, convert(spoken, unchanged, **sides).mcep)
+
+
+@pytest.mark.parametrize(("answer", "held_hz"), [(1e30, 500.0), (-1e30, 90.0)])
+def test_f0_that_no_voice_has_is_held_within_the_limits(
+    answer: float, held_hz: float, both: dict[str, SpeakerStatistics]
+) -> None:
+    spoken = speech(12, seed=4)
+    limits = {"pitch": "cyclegan", "f0_limits_hz": (90.0, 500.0)}
+    sides = {"source": both["SF1"], "target": both["TM3"]}
+    found = convert(spoken, lambda frames: np.full_like(frames, answer), **limits, **sides)
+    np.testing.assert_allclose(found.f0_hz, np.where(spoken.f0_hz > 0, held_hz, 0))
+
+
+@pytest.mark.parametrize("pitch", ["log-gaussian", "cyclegan"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_generator_that_answers_no_number_is_told_in_words(
+    pitch: Pitch, value: float, both: dict[str, SpeakerStatistics]
+) -> None:
+    def broken(normalized: Array) -> Array:
+        return np.where(
+            np.arange(normalized.shape[1]) == normalized.shape[1] - 1, value, normalized
+        )
+
+    with pytest.raises(DataError, match="the generator answered NaN or infinite values"):
+        convert(speech(9, seed=0), broken, source=both["SF1"], target=both["TM3"], pitch=pitch)
+
+
+def test_a_mean_shift_in_conversion(both: dict[str, SpeakerStatistics]) -> None:
+    spoken = speech(30, seed=4)
+    sides = {"source": both["SF1"], "target": both["TM3"]}
+    found = convert(spoken, unchanged, pitch="mean-shift", **sides)
+    expected = convert_f0(spoken.f0_hz, pitch="mean-shift", **sides)
+    np.testing.assert_array_equal(found.f0_hz, expected)
+    assert not np.allclose(found.f0_hz, convert(spoken, unchanged, **sides).f0_hz)
+
+
+@pytest.mark.parametrize("pitch", ["log-gaussian", "mean-shift", "cyclegan"])
+@pytest.mark.parametrize("system", ["one-d", "two-d"])
+def test_a_trained_converter_treats_pitch_as_its_recipe_says(
+    system: str, pitch: Pitch, both: dict[str, SpeakerStatistics], tmp_path: Path
+) -> None:
+    cell = tiny_cell(tmp_path, system, recipe={"pitch": pitch})
+    checkpoint = saved(cell, tmp_path / "checkpoint.pt", both)
+    converter = trained_converter(checkpoint, Registry(), "SF1>TM3")
+    assert converter.pitch == pitch
+    values = 25 if pitch == "cyclegan" else 24
+    assert converter.mapping(np.zeros((11, values))).shape == (11, values)
+    assert np.isfinite(converter(speech(37, seed=2))).all()
+
+
 def test_a_generator_that_changes_the_length_is_named(both: dict[str, SpeakerStatistics]) -> None:
     def padded(normalized: Array) -> Array:
         return np.pad(normalized, ((0, -len(normalized) % 4), (0, 0)))
@@ -169,7 +259,7 @@ def saved(
     Checkpoint(
         cell=cell,
         iteration=1,
-        training={"networks": networks.state_dict()},
+        training={"networks": networks.state_dict(), "conversion": {"weights": {}}},
         statistics=statistics,
         pending={"count": 0},
         torch_rng=torch.get_rng_state(),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vcbench.inspection import count_macs, layer_table
+from vcbench.inspection import count_macs, inspect_network, layer_table
 
 
 def mcep(frames: int = 20, batch: int = 1) -> Tensor:
@@ -31,20 +31,100 @@ def test_a_table_by_hand() -> None:
     network = nn.Sequential(
         Derived(24, 8, 5, stride=2, padding=2), nn.InstanceNorm1d(8, affine=True), Swish()
     )
-    first, second, third = layer_table(network, mcep())
+    first, second = layer_table(network, mcep())
     assert first.to_json() == {
         "name": "0",
         "op": "Conv1d",
         "kernel": "5",
         "stride": "2",
         "channels": "24->8",
+        "shuffle": "",
+        "norm": "IN affine",
+        "activation": "",
         "output": "8x10",
-        "parameters": 24 * 8 * 5 + 8,
+        "parameters": 24 * 8 * 5 + 8 + 16,
         "macs": 10 * 8 * 24 * 5,
     }
-    assert (second.op, second.channels, second.parameters) == ("InstanceNorm1d", "8", 16)
+    assert (second.op, second.kernel, second.channels, second.parameters) == ("Swish", "", "", 0)
     assert (second.macs, second.output) == (0, "8x10")
-    assert (third.op, third.kernel, third.channels, third.parameters) == ("Swish", "", "", 0)
+
+
+class PixelShuffle1d(nn.Module):
+    """A plugin's own, told by its name."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(1, (-1, 2)).transpose(2, 3).flatten(2)
+
+
+def summary(network: nn.Module, frames: int = 20) -> list[tuple[str, ...]]:
+    rows = layer_table(network, mcep(frames))
+    return [(row.op, row.shuffle, row.norm, row.activation, row.output) for row in rows]
+
+
+def test_what_follows_a_layer_stands_in_its_row() -> None:
+    network = nn.Sequential(
+        nn.Conv1d(24, 16, 1), PixelShuffle1d(), nn.Identity(), nn.InstanceNorm1d(8), nn.GLU(1)
+    )
+    expected = ("Conv1d", "PixelShuffle", "IN", "GLU", "4x40")
+    assert summary(network) == [expected]
+
+
+def test_another_order_than_shuffle_norm_activation_has_rows_of_its_own() -> None:
+    network = nn.Sequential(nn.Conv1d(24, 8, 1), nn.ReLU(inplace=True), nn.InstanceNorm1d(8))
+    assert summary(network) == [
+        ("Conv1d", "", "", "ReLU", "8x20"),
+        ("InstanceNorm1d", "", "", "", "8x20"),
+    ]
+    twice = nn.Sequential(nn.Conv1d(24, 8, 1), nn.ReLU(), nn.Tanh())
+    assert [row[0] for row in summary(twice)] == ["Conv1d", "Tanh"]
+
+
+def test_what_stands_behind_a_sum_is_not_the_convolution_s() -> None:
+    class Added(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv1d(24, 24, 1), nn.InstanceNorm1d(24)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.norm(x + self.conv(x))
+
+    assert [row[0] for row in summary(Added())] == ["Conv1d", "InstanceNorm1d"]
+
+
+def test_branches_keep_their_own_followers() -> None:
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.value, self.gate = nn.Conv1d(24, 8, 1), nn.Conv1d(24, 8, 3, padding=1)
+            self.norms = nn.ModuleList([nn.InstanceNorm1d(8, affine=True), nn.BatchNorm1d(8)])
+            self.sigmoid = nn.Sigmoid()
+
+        def forward(self, x: Tensor) -> Tensor:
+            value, gate = self.value(x), self.gate(x)
+            return self.norms[0](value) * self.sigmoid(self.norms[1](gate))
+
+    rows = layer_table(Branches(), mcep())
+    assert [(r.name, r.norm, r.activation) for r in rows] == [
+        ("value", "IN affine", ""),
+        ("gate", "BatchNorm1d", "Sigmoid"),
+    ]
+    assert [r.parameters for r in rows] == [24 * 8 + 8 + 16, 24 * 8 * 3 + 8 + 16]
+
+
+def test_a_network_without_memory_is_described_alike() -> None:
+    def build() -> nn.Module:
+        return nn.Sequential(nn.Conv1d(24, 8, 3), nn.GLU(1), nn.Conv1d(4, 24, 1))
+
+    class LooksAtValues(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            assert not bool((x > 0).any())  # which the meta device cannot tell
+            return super().forward(x)
+
+    seen = inspect_network(build, n_mcep=24, frames=20)
+    assert seen == inspect_network(lambda: LooksAtValues(*build()), n_mcep=24, frames=20)
+    assert seen.parameters == 24 * 8 * 3 + 8 + 4 * 24 + 24 == sum(r.parameters for r in seen.layers)
+    assert seen.macs == 18 * (24 * 8 * 3 + 4 * 24) == sum(r.macs for r in seen.layers)
+    assert inspect_network(build, n_mcep=24, frames=20, layers=False).layers == []
 
 
 def test_two_dimensions() -> None:

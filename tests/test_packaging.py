@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import small_corpus
 
+from suites import shipped
 from vcbench.plugins import ENTRY_POINT_GROUPS, Registry
 
 ROOT = Path(__file__).parents[1]
@@ -132,6 +133,8 @@ def test_the_wheel_works_away_from_the_clone(tmp_path: Path) -> None:
     names = run(vcbench, "list", HOME=str(home)).stdout
     for name in ("cyclegan-vc-1d", "residual-pixelshuffle-2d", "mcd", "vcc2016", "lsgan"):
         assert name in names
+    suites = json.loads(run(vcbench, "list", "suites", "--json", HOME=str(home)).stdout)["suites"]
+    assert [suite["name"] for suite in suites] == [name for name, _ in shipped()]
     short = ["--set", "training.iterations=2", "--set", "eval_utterances=2"]
     run(vcbench, "run", "demo", *short, HOME=str(home))
     assert (Path(os.environ["VCBENCH_REPORTS_DIR"]) / "demo/latest/index.html").exists()

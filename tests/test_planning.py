@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from workplace import SPEAKERS, SUITE, Workplace
 
+from vcbench import planning
+from vcbench.corpora import Utterance
 from vcbench.errors import DataError, UsageError
+from vcbench.planning import Plan
 
 # The same keys in another order, with what decides no training changed.
 REORDERED = """\
@@ -88,6 +93,71 @@ def test_every_system_has_the_same_training_speech(place: Workplace) -> None:
     assert {len(u) for u in plan.speech.validation.values()} == {3}
     files = {str(c.cell.train_features["M1"]) for c in plan.cells if c.cell.pair == "F1-M1"}
     assert len(files) == 1
+
+
+DISJOINT = "systems.second.training.sentences=disjoint"
+
+
+def trained_on(plan: Plan, cell: str) -> dict[str, tuple[list[str], list[str]]]:
+    """{speaker: (ids of training sentences, of held-out ones)} of the cell."""
+    by_path = {str(path): (u.speaker, u.id) for u, path in plan.features.items()}
+    (found,) = [planned.cell for planned in plan.cells if planned.cell.id == cell]
+    ids: dict[str, tuple[list[str], list[str]]] = {}
+    for speaker in (found.source, found.target):
+        parts = (found.train_features[speaker], found.validation_features[speaker])
+        spoken = [[by_path[path] for path in part] for part in parts]
+        assert {name for part in spoken for name, _ in part} == {speaker}
+        ids[speaker] = ([id_ for _, id_ in spoken[0]], [id_ for _, id_ in spoken[1]])
+    return ids
+
+
+def test_disjoint_halves_cover_what_is_left_besides_the_held_out_sentences(
+    place: Workplace,
+) -> None:
+    """In either pair M1 has the half that is its part there: it is the target, then the source."""
+    plan = place.plan(DISJOINT)
+    assert trained_on(plan, "second/F1-M1/0") == {
+        "F1": (["s0", "s1", "s2"], ["s5"]),
+        "M1": (["s3", "s4"], ["s5"]),
+    }
+    assert trained_on(plan, "second/M1-F2/0") == {
+        "M1": (["s0", "s1", "s2"], ["s5"]),
+        "F2": (["s3", "s4"], ["s5"]),
+    }
+    everything = ["s0", "s1", "s2", "s3", "s4"]
+    assert trained_on(plan, "first/F1-M1/0") == {s: (everything, ["s5"]) for s in ("F1", "M1")}
+    # Nothing but the training speech of that system differs from a suite without the option.
+    plain = place.plan()
+    assert plan.speech == plain.speech
+    changed = [a.cell.id for a, b in zip(plan.cells, plain.cells, strict=True) if a.key != b.key]
+    assert changed == ["second/F1-M1/0", "second/M1-F2/0"]
+
+
+def utterances(speaker: str, ids: set[int]) -> tuple[Utterance, ...]:
+    return tuple(Utterance(speaker, f"{n:03}", Path(f"{speaker}{n}")) for n in sorted(ids))
+
+
+SENTENCES = st.sets(st.integers(0, 40), min_size=1)
+
+
+@given(SENTENCES, SENTENCES)
+def test_disjoint_leaves_no_sentence_to_both_and_none_out(said: set[int], other: set[int]) -> None:
+    train = {"A": utterances("A", said), "B": utterances("B", other)}
+    if len(said & other) == 1 == len(other):
+        with pytest.raises(DataError, match=r"pair A-B: of B's training sentences only '\d+' is"):
+            planning._disjoint(train, "A", "B")
+        return
+    kept = planning._disjoint(train, "A", "B")
+    a, b = ({int(u.id) for u in kept[speaker]} for speaker in ("A", "B"))
+    assert not a & b
+    assert a | b == said | other
+    assert (a - other, b - said) == (said - other, other - said)  # what one alone says stays
+    assert a and b
+    first, second = a & other, b & said
+    assert len(first) - len(second) in (0, 1)
+    assert max(first, default=-1) < min(second, default=41)
+    assert all(set(kept[s]) <= set(train[s]) for s in train)
+    assert [u.id for u in kept["A"]] == sorted(u.id for u in kept["A"])
 
 
 def test_a_sentence_is_scored_if_all_speakers_say_it(place: Workplace) -> None:

@@ -116,6 +116,28 @@ def test_changing_one_system_trains_only_that_one(home: Home, tmp_path: Path) ->
     assert "training: 1 cells trained, 1 cached" in done.stderr
 
 
+def test_two_systems_that_differ_in_name_alone_are_one_training(home: Home, tmp_path: Path) -> None:
+    """An A/A comparison comes out even, to the last digit: nothing depends on a name."""
+    one_d = small_corpus.SUITE.partition("  one-d:\n")[2].partition("  two-d:")[0]
+    twins = small_corpus.SUITE.partition("  one-d:\n")[0] + f"  a:\n{one_d}  b:\n{one_d}"
+    rest = "training:" + small_corpus.SUITE.partition("training:")[2].replace("ons: 6", "ons: 4")
+    suite = tmp_path / "twins.yaml"
+    suite.write_text(twins.replace("suite: small", "suite: twins") + rest, encoding="utf-8")
+    done = home.run("--fresh", suite=suite)
+    assert done.returncode == 0, done.stderr
+    assert "training: 2 cells trained, 0 cached" in done.stderr
+    run = home.latest.parents[1] / "twins" / "latest"
+    trained = [c for c in cells(run) if c["kind"] == "trained"]
+    assert [c["status"] for c in trained] == ["ok", "ok"]
+    assert len({c["key"] for c in trained}) == 1
+    assert len({c["seconds"] for c in trained}) == 1
+    results = pd.read_csv(run / "results.csv").set_index(["direction", "utterance", "metric"])
+    a, b = (results.loc[results.system == name, "value"] for name in ("a", "b"))
+    assert a.equals(b)
+    assert a.notna().any()
+    assert set(pd.read_csv(run / "throughput.csv").system) == {"a", "b"}
+
+
 def test_a_cell_that_fails_costs_only_its_own_row(home: Home, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(
         "import torch\n"

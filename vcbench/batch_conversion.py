@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vcbench import fingerprint
-from vcbench.conversion import ConversionTask, run_task
+from vcbench.conversion_tasks import ConversionTask, FeatureFiles, run_task
 from vcbench.errors import VcbenchError
 from vcbench.parallel import map_processes
 from vcbench.planning import Plan
@@ -15,16 +15,27 @@ from vcbench.terminal import say
 from vcbench.units import Direction, Outputs, Unit
 
 if TYPE_CHECKING:
-    from vcbench.corpora import ProgressCallback
+    from vcbench.corpora import ProgressCallback, Utterance
 
-# Editing any of these changes what a trained generator says.
-_SOURCES = ("vcbench.audio", "vcbench.conversion", "vcbench.normalization", "vcbench.world")
+# Editing any of these changes what is said.
+_SOURCES = (
+    "vcbench.alignment",
+    "vcbench.audio",
+    "vcbench.conversion",
+    "vcbench.conversion_tasks",
+    "vcbench.normalization",
+    "vcbench.parallel_gmm",
+    "vcbench.world",
+)
 
 
 def convert_units(
     plan: Plan, units: Sequence[Unit], cache_dir: Path, jobs: int, progress: ProgressCallback | None
 ) -> Outputs:
-    """Convert the evaluation speech of every unit both ways; what was converted is not again."""
+    """Convert the evaluation speech of every unit both ways; what was converted is not again.
+
+    Units that share a training, because their systems differ in name alone, share what it says.
+    """
     version = fingerprint.of_sources(_SOURCES)[:16]
     outputs: Outputs = {}
     work: list[tuple[Unit, Direction, ConversionTask]] = []
@@ -40,17 +51,19 @@ def convert_units(
                 wavs = dict(zip([u.id for u in spoken], task.outputs, strict=True))
                 work.append((unit, direction, task))
             outputs[unit.record.cell, direction] = wavs
-    report = (lambda n: progress("converting speech", n, len(work))) if progress else None
-    done = map_processes(_converted, [task for *_, task in work], jobs=jobs, on_done=report)
-    for (unit, direction, _), (_, problem) in zip(work, done, strict=True):
+    tasks = list(dict.fromkeys(task for *_, task in work))
+    report = (lambda n: progress("converting speech", n, len(tasks))) if progress else None
+    results = map_processes(_converted, tasks, jobs=jobs, on_done=report)
+    done = dict(zip(tasks, results, strict=True))
+    for unit, direction, task in work:
+        _, problem = done[task]
         if problem:
             unit.record.fail("failed", f"conversion {direction}: {problem}")
             say(f"FAILED {unit.record.cell}: {unit.record.reason}")
             outputs.pop((unit.record.cell, direction))
-    written = sum(count for count, _ in done)
-    failed = sum(bool(problem) for _, problem in done)
-    whole = zip(work, done, strict=True)
-    asked = sum(len(task.outputs) for (*_, task), (_, problem) in whole if not problem)
+    written = sum(count for count, _ in results)
+    failed = sum(bool(problem) for _, problem in results)
+    asked = sum(len(task.outputs) for task, (_, problem) in done.items() if not problem)
     lost = f", {failed} directions failed" if failed else ""
     say(f"conversion: {written} utterances converted, {asked - written} cached{lost}")
     return outputs
@@ -62,18 +75,19 @@ def _task(
     resynthesis = unit.record.system == "resynthesis"
     utterances = plan.speech.evaluation[direction.target if resynthesis else direction.source]
     inputs = tuple(plan.features[u] for u in utterances)
-    statistics = None
+    statistics = parallel = None
     if unit.planned:
         folder = unit.planned.folder / "converted"
     else:
         folder = cache_dir / "baselines" / unit.record.system
         if not resynthesis:
-            of_source, of_target = (
-                tuple(plan.features[u] for u in plan.speech.train[speaker])
-                for speaker in (direction.source, direction.target)
-            )
-            statistics = (of_source, of_target)
-            folder = folder / fingerprint.of_json([[p.name for p in s] for s in statistics])[:16]
+            statistics = _files_of(plan, direction, plan.speech.train)
+            if unit.record.system == "parallel-gmm":
+                parallel = _parallel(plan, direction)
+            learnt_from = [
+                [[p.name for p in s] for s in sides or ()] for sides in (statistics, parallel)
+            ]
+            folder = folder / fingerprint.of_json(learnt_from)[:16]
     names = [
         f"{utterance.id}-{path.stem[:12]}.wav"
         for utterance, path in zip(utterances, inputs, strict=True)
@@ -86,7 +100,30 @@ def _task(
         checkpoint=unit.planned.folder / "checkpoint.pt" if unit.planned else None,
         plugin_files=unit.planned.cell.plugin_files if unit.planned else (),
         statistics_from=statistics,
+        parallel=parallel,
     )
+
+
+def _files_of(
+    plan: Plan, direction: Direction, speech: Mapping[str, Sequence[Utterance]]
+) -> tuple[FeatureFiles, FeatureFiles]:
+    """Feature files of the source's and of the target's utterances."""
+    source, target = (
+        tuple(plan.features[u] for u in speech[speaker])
+        for speaker in (direction.source, direction.target)
+    )
+    return source, target
+
+
+def _parallel(plan: Plan, direction: Direction) -> tuple[FeatureFiles, FeatureFiles]:
+    """Sentences that both speakers say: of the training ones, or, where those are disjoint as in
+    the paper's split, the evaluation sentences themselves."""
+    train = plan.speech.train
+    spoken = [{u.id for u in train[s]} for s in (direction.source, direction.target)]
+    shared = set.intersection(*spoken)
+    if not shared:
+        return _files_of(plan, direction, plan.speech.evaluation)
+    return _files_of(plan, direction, {s: [u for u in train[s] if u.id in shared] for s in train})
 
 
 def _converted(task: ConversionTask) -> tuple[int, str]:

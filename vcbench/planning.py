@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vcbench import fingerprint, protocols
-from vcbench.errors import DataError
+from vcbench.errors import DataError, PluginError, VcbenchError
 from vcbench.features import FeatureStore, is_complete
 from vcbench.suite import select
 from vcbench.training.cell import Cell, ComponentSpec, Recipe
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 class Speech:
     """The corpus as one suite uses it, each speaker's utterances in the order of their ids.
 
-    train: without the held-out ones, which are in validation. evaluation: the sentences to score;
+    train: without the held-out ones, which are in validation. They are held out before `_disjoint`
+    divides what is left, so that no system trains on them and all are validated on the same; and
+    speakers who read the same list hold out the same sentences. evaluation: the sentences to score;
     for every pair both speakers say all of them.
     """
 
@@ -115,6 +117,25 @@ def make_plan(
     return Plan(suite, speech, parameters, paths, cells, baselines, left_out, data)
 
 
+def check_systems(plan: Plan) -> None:
+    """Build each system that has yet to be trained once, before hours go into its neighbours.
+
+    Raises `PluginError` with a line for each that cannot be trained.
+    """
+    from vcbench.training.models import check_system
+
+    problems = []
+    first = {p.cell.system: p.cell for p in reversed(plan.cells) if not p.done}
+    for name in plan.suite.systems:
+        if name in first:
+            try:
+                check_system(first[name], plan.suite.registry)
+            except VcbenchError as error:
+                problems.append(f"{plan.suite.path}: systems.{name}: {error}")
+    if problems:
+        raise PluginError("\n".join(problems))
+
+
 def _speech(suite: Suite, corpus: Corpus) -> Speech:
     held_out = {s.training.validation_utterances for s in suite.systems.values()}
     reserve = max(held_out, default=0)
@@ -171,6 +192,10 @@ def _cell(
     system = suite.systems[chosen.system]
     speakers = (chosen.pair.source, chosen.pair.target)
 
+    train = {s: speech.train[s] for s in speakers}
+    if system.training.sentences == "disjoint":
+        train = _disjoint(train, *speakers)
+
     def files(part: Mapping[str, tuple[Utterance, ...]]) -> dict[str, tuple[str, ...]]:
         return {s: tuple(str(paths[u]) for u in part[s]) for s in speakers}
 
@@ -182,14 +207,37 @@ def _cell(
         generator=ComponentSpec(system.generator.name, dict(system.generator.options)),
         discriminator=ComponentSpec(system.discriminator.name, dict(system.discriminator.options)),
         objective=ComponentSpec(system.objective.name, dict(system.objective.options)),
-        recipe=Recipe(**system.training.model_dump()),
+        recipe=Recipe.from_json(system.training.model_dump()),
         scale=suite.scale,
         features=parameters.to_json(),
-        train_features=files(speech.train),
+        train_features=files(train),
         validation_features=files(speech.validation),
         plugin_files=tuple(str(path) for path in suite.registry.files),
         device=device,
     )
+
+
+def _disjoint(
+    train: Mapping[str, tuple[Utterance, ...]], source: str, target: str
+) -> dict[str, tuple[Utterance, ...]]:
+    """Of the sentences that both say, in the order of their ids, the source keeps the first half
+    (and the odd one), the target the second, as in the CycleGAN-VC paper (arXiv:1711.11293, section
+    4.1); what only one of them says stays.
+
+    Mean and variance of a speaker's features are then those of its half: training computes them
+    from the cell's own utterances. The baseline `mean-variance` is not a system and uses all.
+    """
+    shared = sorted({u.id for u in train[source]} & {u.id for u in train[target]})
+    half = -(-len(shared) // 2)
+    taken = {source: set(shared[half:]), target: set(shared[:half])}
+    kept = {s: tuple(u for u in train[s] if u.id not in taken[s]) for s in (source, target)}
+    if not kept[target]:
+        raise DataError(
+            f"pair {source}-{target}: of {target}'s training sentences only '{shared[0]}' is not "
+            f"held out, and {source} says it too: with `sentences: disjoint` none is left; use "
+            "`sentences: all` or lower validation_utterances"
+        )
+    return kept
 
 
 def _planned(cell: Cell, suite: Suite, cache_dir: Path, fresh: bool) -> PlannedCell:

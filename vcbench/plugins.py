@@ -50,6 +50,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -173,6 +174,14 @@ class Option:
     name: str
     annotation: Any
     default: Any  # inspect.Parameter.empty where the suite must give it
+
+
+def choices(option: Option) -> tuple[Any, ...]:
+    """The values of an option that has but a few (`Literal`, bool); else none."""
+    if option.annotation is bool:
+        return (False, True)
+    is_literal = typing.get_origin(option.annotation) is Literal
+    return typing.get_args(option.annotation) if is_literal else ()
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from vcbench.engines import Engine, TrainingTask
 from vcbench.errors import DataError, VcbenchError, some_of
 from vcbench.features import FeatureStore
 from vcbench.parallel import threads_per_job
-from vcbench.planning import Plan, PlannedCell
+from vcbench.planning import Plan, PlannedCell, check_systems
 from vcbench.scoring import ScoreItem, ScoreResult, score_all
 from vcbench.store import CellRecord, RunFolder
 from vcbench.terminal import say
@@ -57,7 +57,7 @@ def run(
     """
     from vcbench import reporting
 
-    _check_networks(plan)
+    check_systems(plan)
     _extract_features(plan, cache_dir, jobs, progress)
     state = environment.git_state()
     folder = RunFolder(reports_dir, plan.suite.name, environment.revision(state))
@@ -86,15 +86,6 @@ def run(
     leaderboard = reporting.render(folder.path)
     folder.point_latest_here()
     return RunResult(folder.path, leaderboard, sum(u.record.status != "ok" for u in units))
-
-
-def _check_networks(plan: Plan) -> None:
-    """Build each system that will be trained once, before hours go into its neighbours."""
-    from vcbench.training.models import check_system
-
-    first = {p.cell.system: p.cell for p in reversed(plan.cells) if not p.done}
-    for cell in first.values():
-        check_system(cell, plan.suite.registry)
 
 
 def _extract_features(
@@ -137,33 +128,42 @@ def _train(units: Sequence[Unit], engine: Engine) -> None:
     """Train what is missing; afterwards every record tells how its cell ended."""
     trained = [(u, u.planned) for u in units if u.planned]
     missing = [(u, p) for u, p in trained if not p.done]
-    tasks = {}
+    # Systems that differ in name alone, or in nothing that this cell's training uses, share it.
+    sharing: dict[TrainingTask, list[Unit]] = {}
     for unit, planned in missing:
-        begun = planned.folder / "fresh"  # stands while training anew is under way
-        if planned.fresh and not begun.exists():
-            _forget(planned.folder)
-        planned.folder.mkdir(parents=True, exist_ok=True)
-        if planned.fresh:
-            begun.touch()
-        write_json(planned.folder / "cell.json", planned.cell.to_json())
         task = TrainingTask(planned.cell.id, planned.folder, planned.cell.recipe.iterations)
-        tasks[task] = unit
+        same = next((t for t in sharing if t.folder == planned.folder), None)
+        if same is None:
+            _prepare(planned)
+        sharing.setdefault(same or task, []).append(unit)
     started = time.monotonic()
-    if tasks:
-        with watcher(len(tasks)) as watch:
-            outcomes = engine.run(list(tasks), on_tick=watch)
+    if sharing:
+        with watcher(len(sharing)) as watch:
+            outcomes = engine.run(list(sharing), on_tick=watch)
         for outcome in outcomes:
             if outcome.status != "ok":
-                tasks[outcome.task].record.fail(outcome.status, outcome.reason)
-                say(f"FAILED {outcome.task.cell_id}: {outcome.reason}")
+                for unit in sharing[outcome.task]:
+                    unit.record.fail(outcome.status, outcome.reason)
+                    say(f"FAILED {unit.record.cell}: {outcome.reason}")
     for unit, planned in trained:
         if unit.record.status == "ok":
             _take_status(unit.record, planned)
             (planned.folder / "fresh").unlink(missing_ok=True)
     say(
         f"training: {sum(u.record.status == 'ok' for u, _ in missing)} cells trained, "
-        f"{len(trained) - len(tasks)} cached ({time.monotonic() - started:.0f} s)"
+        f"{len(trained) - len(missing)} cached ({time.monotonic() - started:.0f} s)"
     )
+
+
+def _prepare(planned: PlannedCell) -> None:
+    """Lay out the folder in which the cell will be trained."""
+    begun = planned.folder / "fresh"  # stands while training anew is under way
+    if planned.fresh and not begun.exists():
+        _forget(planned.folder)
+    planned.folder.mkdir(parents=True, exist_ok=True)
+    if planned.fresh:
+        begun.touch()
+    write_json(planned.folder / "cell.json", planned.cell.to_json())
 
 
 def _forget(folder: Path) -> None:
@@ -241,9 +241,11 @@ def _measure_throughput(
         assert unit.planned is not None
         wav = plan.speech.evaluation[unit.source][0].path
         try:
-            rows += throughput.measure_in_process(
+            measured = throughput.measure_in_process(
                 unit.planned.folder, wav, seconds=1.0, threads=threads_per_job(jobs)
             )
+            # The cell may have been trained under the name of another system.
+            rows += [{**row, "system": system} for row in measured]
         except VcbenchError as error:
             say(f"WARNING {system}: {error}")
     if progress and first:

@@ -84,7 +84,7 @@ def measure(cell_folder: Path, wav: Path, *, seconds: float) -> list[Row]:
     add("model", "parameters", count_parameters(networks), "count")
     add("model", "macs", count_macs(generator, crop), "MAC")
 
-    gan = CycleGan(networks, build_objective(cell, registry, networks), cell.recipe)
+    gan = CycleGan(networks, build_objective(cell, registry, networks), cell)
     shape = (cell.recipe.batch_size, cell.n_mcep, cell.recipe.segment_frames)
     source, target = (torch.randn(shape, device=cell.device) for _ in range(2))
 

@@ -1,67 +1,97 @@
-"""CycleGAN-VC: the reference's numbers, its pixel shuffle, and the same networks written plainly.
-
-The plain networks follow the TensorFlow reference step by step: two convolutions per gated layer,
-an instance norm for each branch, explicit zeros for "same" padding, reshapes in its memory layout.
-"""
+"""CycleGAN-VC's generator: the references' numbers, each option, the network written plainly."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_layers import (
+    State,
+    branch_channels,
+    calls,
+    instance_norm,
+    noise,
+    plain_conv,
+    plain_gated,
+    randomized,
+)
 from torch import Tensor, nn
 
-from architectures.cyclegan_vc import (
-    GatedConv1d,
-    GatedConv2d,
-    cyclegan_vc_1d,
-    gated_patchgan,
-    pixel_shuffle_1d,
-)
-from vcbench.inspection import count_macs, layer_table
-from vcbench.training.models import count_parameters
+from architectures.cyclegan_vc import Generator1d, cyclegan_vc_1d
+from architectures.layers import GatedConv1d
+from vcbench.inspection import count_macs
+from vcbench.training.models import count_parameters, isolated_rng
 
-unhurried = settings(deadline=None)  # a busy machine is no failure
-
-State = Mapping[str, Tensor]
+unhurried = settings(deadline=None, max_examples=40)  # a busy machine is no failure
 
 
-def full_size(width: str) -> nn.Module:
+def full_size(**options: Any) -> nn.Module:
     """The generator as published, without memory for its weights: shapes are all that is asked."""
     with torch.device("meta"):
-        return cyclegan_vc_1d(n_mcep=24, scale=1.0, width=width)
+        return cyclegan_vc_1d(n_mcep=24, scale=1.0, **options)
 
 
+def small(seed: int = 0, *, scale: float = 0.03, **options: Any) -> Generator1d:
+    with isolated_rng("test", seed):
+        network = cyclegan_vc_1d(n_mcep=24, scale=scale, **options)
+    assert isinstance(network, Generator1d)
+    return network
+
+
+# Sizes.
+
+
+@pytest.mark.parametrize("glu", ["single-conv", "two-convs"])
+@pytest.mark.parametrize("pixel_shuffle", ["tf", "torch", "concat"])
 @pytest.mark.parametrize(
     ("width", "parameters", "million_macs"),
     [("wide", 38_055_704, 1328), ("narrow", 18_296_728, 617)],
 )
-def test_generator_is_as_large_as_the_reference(
-    width: str, parameters: int, million_macs: int
+def test_as_large_as_the_reference(
+    width: str, parameters: int, million_macs: int, pixel_shuffle: str, glu: str
 ) -> None:
-    generator, mcep = full_size(width), torch.zeros(1, 24, 128, device="meta")
+    generator = full_size(width=width, pixel_shuffle=pixel_shuffle, glu=glu)
     assert count_parameters(generator) == parameters
-    assert round(count_macs(generator, mcep) / 1e6) == million_macs
+    macs = count_macs(generator, torch.zeros(1, 24, 128, device="meta"))
+    assert round(macs / 1e6) == million_macs
 
 
-@pytest.mark.parametrize("sigmoid", [True, False])
-def test_discriminator_is_as_large_as_the_reference(sigmoid: bool) -> None:
-    with torch.device("meta"):
-        discriminator = gated_patchgan(n_mcep=24, scale=1.0, sigmoid=sigmoid)
-    mcep = torch.zeros(2, 24, 128, device="meta")
-    assert discriminator(mcep).shape == (2, 1, 6, 8)
-    assert count_parameters(discriminator) == 21_837_825
-    assert round(count_macs(discriminator, mcep[:1]) / 1e6) == 1363
+def test_as_large_as_maratsubkhankulovs() -> None:
+    generator = full_size(width="narrow", first_kernel=5, last_kernel=15, norm_eps=1e-5)
+    assert round(count_parameters(generator) / 1e6, 2) == 18.27
+
+
+@pytest.mark.parametrize(
+    ("options", "fewer"),
+    [
+        ({"first_kernel": 5}, 10 * 24 * 256),
+        ({"last_kernel": 5}, 10 * 24 * 256),
+        ({"kernel": 3}, 2 * (128 * 512 + 256 * 1024 + 512 * 2048 + 512 * 1024)),
+        ({"residual_kernel": 1}, 6 * 2 * (512 * 2048 + 1024 * 512)),
+        # Of a residual block: two convolutions with biases, two norms with scale and shift.
+        ({"residual_blocks": 5}, 3 * (512 * 2048 + 1024 * 512) + 3 * (2048 + 512)),
+        ({"residual_blocks": 9}, -3 * (3 * (512 * 2048 + 1024 * 512) + 3 * (2048 + 512))),
+        ({"norm": "instance"}, 2 * (512 + 1024 + 6 * (2048 + 512) + 1024 + 512)),
+        ({"norm": "none"}, 2 * (512 + 1024 + 6 * (2048 + 512) + 1024 + 512)),
+    ],
+)
+def test_what_an_option_saves(options: dict[str, Any], fewer: int) -> None:
+    assert count_parameters(full_size(**options)) == 38_055_704 - fewer
+
+
+def test_silu_saves_the_gates() -> None:
+    gated, silu = full_size(), full_size(glu="silu")
+    # The convolutions that no gate follows stay: in the residual blocks, and the last.
+    kept = 6 * (1024 * 512 * 3 + 3 * 512) + 256 * 24 * 15 + 24
+    assert count_parameters(silu) - kept == (count_parameters(gated) - kept) / 2
 
 
 def conv_channels(network: nn.Module) -> list[str]:
-    mcep = torch.zeros(1, 24, 128, device="meta")
-    return [row.channels for row in layer_table(network, mcep) if row.op.startswith("Conv")]
+    ran = calls(network, torch.zeros(1, 24, 128, device="meta"))
+    return [f"{m.in_channels}->{m.out_channels}" for m, _ in ran if isinstance(m, nn.Conv1d)]
 
 
 def test_channels_of_the_wide_reading() -> None:
@@ -69,19 +99,27 @@ def test_channels_of_the_wide_reading() -> None:
     residual = 6 * ["512->2048", "1024->512"]
     ups = ["512->2048", "512->1024"]
     expected = ["24->256", "128->512", "256->1024", *residual, *ups, "256->24"]
-    assert conv_channels(full_size("wide")) == expected
+    assert conv_channels(full_size(width="wide")) == expected
 
 
 def test_channels_of_the_narrow_reading() -> None:
     residual = 6 * ["512->1024", "512->512"]
     ups = ["512->1024", "256->512"]
     expected = ["24->128", "64->256", "128->1024", *residual, *ups, "128->24"]
-    assert conv_channels(full_size("narrow")) == expected
+    assert conv_channels(full_size(width="narrow")) == expected
+
+
+def test_two_convolutions_have_the_channels_of_the_figure() -> None:
+    residual = 6 * ["512->1024", "512->1024", "1024->512"]
+    down = [*2 * ["24->128"], *2 * ["128->256"], *2 * ["256->512"]]
+    up = [*2 * ["512->1024"], *2 * ["512->512"]]
+    expected = [*down, *residual, *up, "256->24"]
+    assert conv_channels(full_size(glu="two-convs")) == expected
 
 
 def test_shapes_behind_each_gate() -> None:
     shapes = []
-    generator = full_size("wide")
+    generator = full_size()
     for module in generator.modules():
         if isinstance(module, GatedConv1d):
             module.register_forward_hook(lambda _m, _i, out: shapes.append(tuple(out.shape[1:])))
@@ -90,184 +128,226 @@ def test_shapes_behind_each_gate() -> None:
     assert shapes == [*down, *6 * [(1024, 32)], *up]
 
 
-def test_pixel_shuffle_of_the_reference() -> None:
-    x = torch.tensor([[10 * c + t for t in range(3)] for c in range(4)])  # 31: channel 3, frame 1
-    assert pixel_shuffle_1d(x[None], 2)[0].tolist() == [
-        [0, 20, 1, 21, 2, 22],
-        [10, 30, 11, 31, 12, 32],
-    ]
+def test_every_operation_is_a_module_that_a_layer_table_can_show() -> None:
+    ran = calls(full_size(residual_blocks=1), torch.zeros(1, 24, 128, device="meta"))
+    down, residual = ["SameConv1d", "InstanceNorm1d", "GLU"], ["SameConv1d", "InstanceNorm1d"]
+    up = ["SameConv1d", "PixelShuffle1d", "InstanceNorm1d", "GLU"]
+    stem = ["SameConv1d", "GLU"]
+    expected = [*stem, *down, *down, *down, *residual, *up, *up, "SameConv1d"]
+    assert [type(module).__name__ for module, _ in ran] == expected
 
 
-shuffles = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 4), st.integers(1, 6))
+# The function.
 
 
-def counting(batch: int, channels: int, factor: int, frames: int) -> Tensor:
-    n = batch * channels * factor * frames
-    return torch.arange(float(n)).reshape(batch, channels * factor, frames)
-
-
-@unhurried
-@given(shuffles)
-def test_pixel_shuffle_is_tensorflows_reshape(sizes: tuple[int, int, int, int]) -> None:
-    batch, channels, factor, frames = sizes
-    x = counting(*sizes)
-    channels_last = x.numpy().transpose(0, 2, 1)
-    reshaped = channels_last.reshape(batch, frames * factor, channels)
-    np.testing.assert_array_equal(pixel_shuffle_1d(x, factor).numpy(), reshaped.transpose(0, 2, 1))
-
-
-@unhurried
-@given(shuffles)
-def test_pixel_shuffle_is_pytorchs_after_a_permutation(sizes: tuple[int, int, int, int]) -> None:
-    batch, channels, factor, frames = sizes
-    x = counting(*sizes)
-    order = [i * channels + c for c in range(channels) for i in range(factor)]
-    # nn.PixelShuffle makes factor x factor blocks: fill what becomes their first row.
-    wide = torch.zeros(batch, channels, factor, factor, 1, frames)
-    wide[:, :, 0, :, 0] = x[:, order].reshape(batch, channels, factor, frames)
-    shuffled = nn.PixelShuffle(factor)(wide.reshape(batch, -1, 1, frames))
-    assert torch.equal(pixel_shuffle_1d(x, factor), shuffled[:, :, 0])
-
-
-def instance_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-6) -> Tensor:
-    dims = tuple(range(2, x.ndim))
-    mean = x.mean(dims, keepdim=True)
-    variance = (x - mean).square().mean(dims, keepdim=True)
-    shape = (1, -1, *[1 for _ in dims])
-    return (x - mean) / (variance + eps).sqrt() * scale.view(shape) + shift.view(shape)
-
-
-def plain_conv(x: Tensor, weight: Tensor, bias: Tensor, zeros: tuple[int, int], s: int) -> Tensor:
-    return F.conv1d(F.pad(x, zeros), weight, bias, stride=s)
-
-
-def tf_shuffle(x: Tensor) -> Tensor:
-    batch, channels, frames = x.shape
-    return x.transpose(1, 2).reshape(batch, 2 * frames, channels // 2).transpose(1, 2)
-
-
-def plain_gated(
-    x: Tensor, state: State, name: str, zeros: tuple[int, int], *, s: int = 1, up: bool = False
+def plain_generator(
+    state: State,
+    x: Tensor,
+    *,
+    blocks: int = 6,
+    order: str = "tf",
+    norm: str = "instance-affine",
+    eps: float = 1e-6,
+    silu: bool = False,
 ) -> Tensor:
-    """Two convolutions, each shuffled and normalised by itself; value times sigmoid of gate.
-
-    In front of the shuffle, where frame 2t + i of channel c comes from channel i * channels + c,
-    the value branch has the first half of each of the two groups, the gate branch the second.
-    """
-    weight, bias = state[f"{name}.conv.weight"], state[f"{name}.conv.bias"]
-    groups = 2 if up else 1
-    branches = []
-    for branch in (0, 1):
-        chosen = torch.arange(len(weight)).reshape(groups, 2, -1)[:, branch].flatten()
-        y = plain_conv(x, weight[chosen], bias[chosen], zeros, s)
-        y = tf_shuffle(y) if up else y
-        if f"{name}.norm.weight" in state:
-            scale, shift = state[f"{name}.norm.weight"], state[f"{name}.norm.bias"]
-            y = instance_norm(y, scale.chunk(2)[branch], shift.chunk(2)[branch])
-        branches.append(y)
-    value, gate = branches
-    return value * torch.sigmoid(gate)
-
-
-def plain_generator(state: State, x: Tensor) -> Tensor:
     """The TensorFlow reference's generator; frames must be a multiple of 4."""
-    y = plain_gated(x, state, "stem", (7, 7))
-    y = plain_gated(y, state, "down1", (1, 2), s=2)
-    y = plain_gated(y, state, "down2", (1, 2), s=2)
-    for i in range(6):
+    gated: dict[str, Any] = {"norm": norm, "eps": eps, "silu": silu}
+    y = plain_gated(x, state, "stem", norm="none", silu=silu)
+    y = plain_gated(y, state, "down1", s=2, **gated)
+    y = plain_gated(y, state, "down2", s=2, **gated)
+    for i in range(blocks):
         block = f"residual.{i}"
-        h = plain_gated(y, state, f"{block}.gated", (1, 1))
-        h = plain_conv(h, state[f"{block}.conv.weight"], state[f"{block}.conv.bias"], (1, 1), 1)
-        y = y + instance_norm(h, state[f"{block}.norm.weight"], state[f"{block}.norm.bias"])
-    y = plain_gated(y, state, "up1", (2, 2), up=True)
-    y = plain_gated(y, state, "up2", (2, 2), up=True)
-    return plain_conv(y, state["head.weight"], state["head.bias"], (7, 7), 1)
-
-
-def randomized(network: nn.Module, seed: int) -> nn.Module:
-    """In float64, with norms that scale and shift, so that a mistake anywhere shows."""
-    generator = torch.Generator().manual_seed(seed)
-    network.double()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-            parameter.copy_(noise / (parameter[0].numel() ** 0.5 if parameter.ndim > 1 else 1.0))
-    return network
-
-
-def noise(*shape: int, seed: int = 1) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        h = plain_gated(y, state, f"{block}.gated", **gated)
+        h = plain_conv(h, state[f"{block}.conv.weight"], state[f"{block}.conv.bias"])
+        affine = state.get(f"{block}.norm.weight"), state.get(f"{block}.norm.bias")
+        y = y + (h if norm == "none" else instance_norm(h, *affine, eps=eps))
+    y = plain_gated(y, state, "up1", up=True, order=order, **gated)
+    y = plain_gated(y, state, "up2", up=True, order=order, **gated)
+    return plain_conv(y, state["head.weight"], state["head.bias"])
 
 
 @pytest.mark.parametrize("width", ["wide", "narrow"])
 @pytest.mark.parametrize("frames", [8, 32, 128])
-def test_generator_equals_the_plain_one(width: str, frames: int) -> None:
-    generator = randomized(cyclegan_vc_1d(n_mcep=24, scale=0.05, width=width), seed=2)
+def test_equal_to_the_plain_one(width: str, frames: int) -> None:
+    generator = randomized(small(scale=0.05, width=width), seed=2)
     mcep = noise(2, 24, frames)
     expected = plain_generator(generator.state_dict(), mcep)
     assert expected.std() > 0.1
     torch.testing.assert_close(generator(mcep), expected, rtol=1e-9, atol=1e-9)
 
 
+odd = st.sampled_from([1, 3, 5, 7, 15])
+
+
+@unhurried
+@given(
+    options=st.fixed_dictionaries(
+        {
+            "width": st.sampled_from(["wide", "narrow"]),
+            "pixel_shuffle": st.sampled_from(["tf", "torch", "concat"]),
+            "first_kernel": odd,
+            "last_kernel": odd,
+            "kernel": odd,
+            "residual_kernel": odd,
+            "residual_blocks": st.integers(0, 3),
+            "norm": st.sampled_from(["instance-affine", "instance", "none"]),
+            "norm_eps": st.sampled_from([1e-6, 1e-5, 0.3]),
+            "glu": st.sampled_from(["single-conv", "silu"]),
+        }
+    )
+)
+def test_equal_to_the_plain_one_with_any_options(options: dict[str, Any]) -> None:
+    generator = randomized(small(**options), seed=3)
+    mcep = noise(2, 24, 32)
+    expected = plain_generator(
+        generator.state_dict(),
+        mcep,
+        blocks=options["residual_blocks"],
+        order=options["pixel_shuffle"],
+        norm=options["norm"],
+        eps=options["norm_eps"],
+        silu=options["glu"] == "silu",
+    )
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(generator(mcep), expected, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("frames", [9, 30, 127])
 def test_other_lengths_repeat_the_last_frame_and_crop(frames: int) -> None:
-    generator = randomized(cyclegan_vc_1d(n_mcep=24, scale=0.05), seed=3)
+    generator = randomized(small(scale=0.05), seed=3)
     mcep = noise(1, 24, frames)
     longer = torch.cat([mcep, *(-frames % 4) * [mcep[..., -1:]]], dim=-1)
     expected = plain_generator(generator.state_dict(), longer)[..., :frames]
     torch.testing.assert_close(generator(mcep), expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("norm", [True, False])
-@pytest.mark.parametrize(("upsample", "stride"), [(1, 1), (1, 2), (2, 1)])
-def test_one_convolution_holds_both_branches(norm: bool, upsample: int, stride: int) -> None:
-    layer = GatedConv1d(6, 4, kernel=5, stride=stride, upsample=upsample, norm=norm)
-    randomized(layer, seed=4)
-    state = {f"layer.{name}": value for name, value in layer.state_dict().items()}
-    x = noise(3, 6, 16)
-    zeros = (2, 2) if stride == 1 else (1, 2)
-    expected = plain_gated(x, state, "layer", zeros, s=stride, up=upsample == 2)
-    torch.testing.assert_close(layer(x), expected, rtol=1e-9, atol=1e-9)
+# One convolution or two for the gated linear units.
 
 
-def plain_discriminator(state: State, x: Tensor) -> Tensor:
-    """The TensorFlow reference's discriminator on 24 x 128, its dense layer applied per patch."""
-    # (left, right, top, bottom) zeros and strides (height, width) of the four gated layers.
-    layers = [
-        ((0, 1, 1, 1), (1, 2)),
-        ((0, 1, 0, 1), (2, 2)),
-        ((0, 1, 0, 1), (2, 2)),
-        ((0, 1, 2, 3), (1, 2)),
+@pytest.mark.parametrize("pixel_shuffle", ["tf", "torch", "concat"])
+@pytest.mark.parametrize("width", ["wide", "narrow"])
+def test_one_convolution_and_two_learn_alike(width: str, pixel_shuffle: str) -> None:
+    """From one seed, in float64: the same outputs before, during and after training."""
+    forms = [
+        small(seed=4, width=width, pixel_shuffle=pixel_shuffle, glu=glu).double()
+        for glu in ("single-conv", "two-convs")
     ]
-    y = x[:, None]
-    for i, (zeros, strides) in enumerate(layers):
-        name = f"layers.{i}"
-        branches = []
-        for branch in (0, 1):
-            weight = state[f"{name}.conv.weight"].chunk(2)[branch]
-            bias = state[f"{name}.conv.bias"].chunk(2)[branch]
-            b = F.conv2d(F.pad(y, zeros), weight, bias, stride=strides)
-            if i > 0:
-                scale = state[f"{name}.norm.weight"].chunk(2)[branch]
-                b = instance_norm(b, scale, state[f"{name}.norm.bias"].chunk(2)[branch])
-            branches.append(b)
-        y = branches[0] * torch.sigmoid(branches[1])
-    dense = state["score.weight"][:, :, 0, 0]  # (1, channels)
-    return (y.permute(0, 2, 3, 1) @ dense.T + state["score.bias"]).permute(0, 3, 1, 2)
+    optimizers = [
+        torch.optim.Adam(form.parameters(), lr=1e-3, betas=(0.5, 0.999)) for form in forms
+    ]
+    x, y = noise(2, 24, 32, seed=5), noise(2, 24, 32, seed=6)
+    start = forms[0](x).detach()
+    for _ in range(3):
+        outputs = [form(x) for form in forms]
+        torch.testing.assert_close(outputs[0], outputs[1], rtol=1e-8, atol=1e-8)
+        for optimizer, output in zip(optimizers, outputs, strict=True):
+            optimizer.zero_grad()
+            (output - y).abs().mean().backward()
+            optimizer.step()
+    assert (forms[0](x) - start).abs().max() > 1e-3
+    torch.testing.assert_close(forms[0](x), forms[1](x), rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("sigmoid", [True, False])
-def test_discriminator_equals_the_plain_one(sigmoid: bool) -> None:
-    discriminator = randomized(gated_patchgan(n_mcep=24, scale=0.05, sigmoid=sigmoid), seed=5)
-    mcep = noise(2, 24, 128)
-    logits = plain_discriminator(discriminator.state_dict(), mcep)
-    expected = 1 / (1 + torch.exp(-logits)) if sigmoid else logits
-    assert expected.std() > 0.01
-    torch.testing.assert_close(discriminator(mcep), expected, rtol=1e-9, atol=1e-9)
+def test_one_convolution_equals_two_with_its_weights() -> None:
+    single, two = (
+        randomized(small(glu=glu), seed=seed)
+        for seed, glu in enumerate(["single-conv", "two-convs"])
+    )
+    state = two.state_dict()
+    for name, values in single.state_dict().items():
+        layer, _, rest = name.rpartition("conv.")
+        kind = "0."
+        if not layer:
+            layer, _, rest = name.rpartition("norm.")
+            kind = "2."
+        if name in state:  # not gated
+            state[name] = values
+            continue
+        up = name.startswith("up") and kind == "0."
+        for number, branch in enumerate(["value.", "gate."]):
+            chosen = branch_channels(len(values), number, up=up, order="tf")
+            assert state[layer + branch + kind + rest].shape == values[chosen].shape
+            state[layer + branch + kind + rest] = values[chosen]
+    x = noise(2, 24, 32)
+    assert (single(x) - two(x)).abs().max() > 0.1
+    two.load_state_dict(state)
+    torch.testing.assert_close(two(x), single(x), rtol=1e-12, atol=1e-12)
 
 
-def test_discriminator_norms_all_but_the_first_layer() -> None:
-    discriminator = gated_patchgan(n_mcep=24, scale=0.05)
-    layers = [m for m in discriminator.modules() if isinstance(m, GatedConv2d)]
-    norms = [isinstance(m.norm, nn.InstanceNorm2d) for m in layers]
-    assert norms == [False, True, True, True]
+# The order of the pixel shuffle.
+
+
+def permuted(state: State) -> dict[str, Tensor]:
+    """For order "torch", the weights of order "tf": the upsampling convolutions' outputs move.
+
+    Norms come behind the shuffle, where channels are the same in both orders.
+    """
+    moved = dict(state)
+    for name in ("up1.conv.weight", "up1.conv.bias", "up2.conv.weight", "up2.conv.bias"):
+        channels = len(state[name]) // 2
+        order = [i * channels + c for c in range(channels) for i in range(2)]
+        moved[name] = state[name][order]
+    return moved
+
+
+def test_tf_and_torch_order_are_one_model() -> None:
+    tf, torch_order, concat = (
+        randomized(small(pixel_shuffle=order), seed=7) for order in ("tf", "torch", "concat")
+    )
+    x = noise(2, 24, 32)
+    assert (
+        tf(x) - torch_order(x)
+    ).abs().max() > 0.1  # as they are, their weights mean other things
+    for network in (torch_order, concat):
+        network.load_state_dict(permuted(tf.state_dict()))
+    torch.testing.assert_close(torch_order(x), tf(x), rtol=1e-12, atol=1e-12)
+    assert (concat(x) - tf(x)).abs().max() > 0.1
+
+
+def frames_changed(order: str, *, frame: int) -> list[int]:
+    """Output frames of 256 that depend on one input frame, in a network without norms."""
+    options: dict[str, Any] = {"norm": "none", "residual_blocks": 0}
+    generator = randomized(small(pixel_shuffle=order, **options), seed=8)
+    silence, impulse = torch.zeros(1, 24, 256).double(), torch.zeros(1, 24, 256).double()
+    impulse[:, :, frame] = 1
+    change = (generator(impulse) - generator(silence))[0].abs().amax(dim=0)
+    return [int(t) for t in (change > 1e-9).nonzero()]
+
+
+@pytest.mark.parametrize("order", ["tf", "torch"])
+def test_content_stays_in_its_place_in_time(order: str) -> None:
+    # The layers' kernels reach 7 + 2 + 4 + 8 + 4 + 7 frames to either side; strides are of 4.
+    changed = frames_changed(order, frame=200)
+    assert set(range(190, 210)) <= set(changed) <= set(range(200 - 36, 200 + 36))
+
+
+def test_concat_moves_content_in_time() -> None:
+    # A quarter of the frame rate, laid end to end four times: frame 200 at 50 + 64 i.
+    changed = frames_changed("concat", frame=200)
+    assert {t // 64 for t in changed} == {0, 1, 2, 3}
+    assert {50, 114, 178, 242} <= set(changed)
+    assert max(abs(t % 64 - 50) for t in changed) < 22
+    assert 200 not in changed
+
+
+# Wrong options.
+
+
+@pytest.mark.parametrize("name", ["first_kernel", "last_kernel", "kernel", "residual_kernel"])
+@pytest.mark.parametrize("size", [-1, 0, 2, 14])
+def test_kernels_are_odd(name: str, size: int) -> None:
+    with pytest.raises(ValueError, match=rf"^{name} \({size}\) must be an odd number of frames"):
+        small(**{name: size})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"residual_blocks": -1}, r"residual_blocks \(-1\) must be 0 or more"),
+        ({"norm_eps": 0.0}, r"norm_eps \(0.0\) must be above 0"),
+        ({"norm_eps": float("nan")}, r"norm_eps \(nan\) must be above 0"),
+    ],
+)
+def test_other_values_out_of_range(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        small(**options)

@@ -61,7 +61,10 @@ def test_show_prints_the_layers_of_the_paper(capsys: pytest.CaptureFixture[str])
     [
         (["show", "cyclegan-vc-1"], "did you mean 'cyclegan-vc-1d'?"),
         (["show", "cyclegan-vc-1d", "--option", "widht=narrow"], "did you mean 'width'?"),
-        (["show", "cyclegan-vc-1d", "--option", "width=big"], "'wide' or 'narrow'"),
+        (
+            ["show", "cyclegan-vc-1d", "--option", "width=big"],
+            "unknown value 'big'; (valid: narrow, wide)",
+        ),
         (["show", "patchgan", "--n-mcep", "8"], "n_mcep (8) must be at least 16"),
         (["report", "nowhere"], "nowhere holds no manifest.json"),
         (["plan", "vcc2017"], "did you mean 'vcc2016'?"),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vcbench import alignment, world
 from vcbench.corpora import demo
 from vcbench.corpora.demo import VOICES, Demo, sentences
-from vcbench.errors import DataError, PluginError
+from vcbench.errors import DataError, PluginError, UsageError
 from vcbench.plugins import Registry
 
 
@@ -34,7 +34,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 def copying(corpus: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     """Synthesis is replaced by copying the corpus that is there, which is fast."""
     source = corpus.fetch()
-    monkeypatch.setattr(demo, "_run_synthesis", lambda folder, _: shutil.copytree(source, folder))
+    monkeypatch.setattr(demo, "_run_synthesis", lambda folder, *_: shutil.copytree(source, folder))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -53,6 +53,39 @@ def test_sentences() -> None:
     everything = [text for part in (*training, held_out[0]) for text in part.values()]
     assert len(set(everything)) == len(everything)
     assert len({i for part in training for i in part}) == 20 * len(VOICES)
+
+
+def test_in_the_full_split_everyone_reads_what_two_read_in_the_other() -> None:
+    parts = [set(sentences(speaker, "train").items()) for speaker in ("DF1", "DF2")]
+    full = [sentences(speaker, "train", "full") for speaker in VOICES]
+    assert all(part == full[0] for part in full)
+    assert set(full[0].items()) == set().union(*parts)
+    assert list(full[0]) == sorted(full[0])
+    assert sentences("DF1", "eval", "full") == sentences("DF1", "eval")
+
+
+def test_the_full_split_adds_parallel_speech_and_changes_nothing_else(
+    corpus: Demo, tmp_path: Path
+) -> None:
+    factory = Registry().get("corpus", "demo").factory
+    full = Demo(tmp_path, "full")
+    full.prepare()
+    spoken = {s: full.utterances(s, "train") for s in full.speakers()}
+    ids = [[u.id for u in utterances] for utterances in spoken.values()]
+    assert ids == [[f"t{n:03}" for n in range(1, 41)]] * 4
+    assert full.check() == []
+    before, after = contents(corpus.fetch()), contents(full.fetch())
+    wavs = {name for name in before if name.endswith(".wav")}
+    assert {name: after[name] for name in wavs} == {name: before[name] for name in wavs}
+    assert (
+        len({content for name, content in after.items() if name.endswith(".wav")})
+        == 128 + 2 * 20 + 2 * 40
+    )
+    assert full.fetch().name != corpus.fetch().name
+    with pytest.raises(UsageError, match="split 'parallel': "):
+        factory(data_dir=tmp_path, split="parallel")
+    with pytest.raises(DataError, match=r"make it: vcbench data fetch demo --set split=full$"):
+        Demo(tmp_path / "nothing", "full").check()
 
 
 def test_files(corpus: Demo) -> None:

@@ -59,6 +59,11 @@ class SyntheticRun:
     other_crops: Iterable[str] = ()  # systems that saw crops of their own
     samples: bool = True
     question: str | None = None
+    compare: Mapping[str, Any] | None = None
+    # Keys of a system in the suite, over a generator of its name and bce.
+    systems: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    luck: float = 0.0  # spread of a training's own luck, in spreads of sentences
+    twins: Mapping[str, str] = field(default_factory=dict)  # system: whose scores it has too
 
     @property
     def sentences(self) -> list[str]:
@@ -132,15 +137,23 @@ class SyntheticRun:
             for s in self.sentences
         }
         effects = {**self.effects, **self.baselines}
+        luck = np.random.default_rng(5)
+        written: dict[tuple[Any, ...], float] = {}
         undefined = set(self.undefined)
         for cell in cells:
             if cell["status"] != "ok":
                 continue
+            lucky = self.luck * luck.normal() if cell["seed"] is not None else 0.0
+            twin = self.twins.get(cell["system"])
             for direction in _directions(cell["pair"]):
                 for metric, (mean, spread, noise) in METRICS.items():
                     for i, sentence in enumerate(self.sentences):
                         value = mean + effects[cell["system"]] * spread + rng.normal(0, noise)
                         value = max(0.0, value + shared[metric, direction, sentence])
+                        value += lucky * spread
+                        key = (cell["pair"], direction, cell["seed"], sentence, metric)
+                        value = written.get((twin, *key), value)
+                        written[cell["system"], *key] = value
                         gone = i == 0 and (cell["system"], metric) in undefined
                         yield [
                             "synthetic",
@@ -238,8 +251,10 @@ class SyntheticRun:
                 "corpus": {"name": "vcc2016", "split": "paper"},
                 "pairs": list(self.pairs),
                 "systems": {
-                    s: {"generator": {"name": s}, "objective": "bce"} for s in self.effects
+                    s: {"generator": {"name": s}, "objective": "bce", **self.systems.get(s, {})}
+                    for s in self.effects
                 },
+                "compare": self.compare,
                 "baselines": list(self.baselines),
                 "seeds": list(self.seeds),
                 "metrics": list(METRICS),

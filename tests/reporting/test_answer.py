@@ -103,7 +103,7 @@ def test_where_higher_is_better_the_words_turn_round(tmp_path: Path) -> None:
 
 def test_baselines_only(leaderboard_of: Build) -> None:
     board = leaderboard_of(SyntheticRun(effects={}, seeds=()))
-    assert answer(board) == "This run trained no system: it holds untrained baselines only."
+    assert answer(board) == "This run trained no system: it holds baselines only."
 
 
 def test_every_system_incomplete(leaderboard_of: Build) -> None:

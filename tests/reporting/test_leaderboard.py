@@ -198,6 +198,63 @@ def test_different_crop_streams_are_an_error_that_names_who_saw_what() -> None:
     )
 
 
+def fed(**training: dict[str, object]) -> dict[str, object]:
+    """A suite whose systems have these keys of training over fresh crops."""
+    return {
+        "training": {"crops": "fresh", "pairing": "independent", "batch_size": 1},
+        "systems": {name: {"training": own} for name, own in training.items()},
+    }
+
+
+def test_systems_that_the_suite_feeds_differently_are_not_held_against_each_other() -> None:
+    suite = fed(a={}, b={"pitch": "cyclegan"}, c={"crops": "fixed"})
+    cells = [cell("a", "x"), cell("b", "x"), cell("c", "y")]
+    assert not check_crops(cells).ok
+    check = check_crops(cells, suite)
+    assert check.ok and check.compared == 1
+    assert check.sentence() == (
+        "The suite feeds systems differently: crops is fresh for a and b, fixed for c. In 1 group "
+        "of cells with equal pair, seed, training length and such settings, all systems saw the "
+        "same crops of the same features in the same order (equal SHA-256)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("batch_size", 2),
+        ("segment_frames", 64),
+        ("crops", "fixed"),
+        ("pairing", "same-index"),
+        ("sentences", "disjoint"),
+    ],
+)
+def test_within_a_setting_equal_hashes_are_demanded_still(key: str, value: object) -> None:
+    suite = fed(a={key: value}, b={key: value}, c={}, d={})
+    one, other = "1" * 64, "2" * 64
+    alike = [cell("c", other), cell("d", other)]
+    assert check_crops([cell("a", one), cell("b", one), *alike], suite).ok
+    check = check_crops([cell("a", one), cell("b", other), *alike], suite)
+    assert not check.ok
+    assert check.compared == 2 and len(check.mismatches) == 1
+    assert "(a saw 11111111; b saw 22222222)" in check.sentence()
+    assert check.sentence().startswith(f"The suite feeds systems differently: {key} is ")
+
+
+def test_what_does_not_decide_the_crops_sets_no_system_apart() -> None:
+    suite = fed(a={}, b={"pitch": "cyclegan", "lambda_cycle": 5.0})
+    assert not check_crops([cell("a", "x"), cell("b", "y")], suite).ok
+
+
+def test_where_every_system_is_fed_differently_nothing_is_compared() -> None:
+    check = check_crops([cell("a", "x"), cell("b", "y")], fed(a={}, b={"batch_size": 4}))
+    assert check.ok and check.compared == 0
+    assert check.sentence() == (
+        "The suite feeds systems differently: batch_size is 1 for a, 4 for b. There were no two "
+        "trained systems that it feeds alike whose crops could be compared."
+    )
+
+
 def test_only_equal_training_lengths_are_compared() -> None:
     check = check_crops([cell("a", "x"), cell("b", "y", iterations=20)])
     assert check.ok and check.compared == 0

@@ -39,7 +39,7 @@ def test_the_leaderboard_sets_baselines_and_incomplete_systems_apart(page: Eleme
     assert [b.all("th", scope="rowgroup")[0].text for b in bodies] == [
         "Trained systems",
         "Trained, incomplete: not ranked",
-        "Baselines, untrained",
+        "Baselines",
     ]
     names = [[e.text for e in b.all("span", class_="system")] for b in bodies]
     assert names == [

@@ -5,10 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 from scipy.stats import wilcoxon
 
 from vcbench.reporting.leaderboard import difference, paired_scores
-from vcbench.reporting.seeds import MIN_SEEDS, difference_over_seeds, smallest_p
+from vcbench.reporting.seeds import (
+    MIN_SEEDS,
+    difference_over_seeds,
+    differences,
+    estimate,
+    half_width,
+    scores_by_seed,
+    seeds_needed,
+    smallest_p,
+)
 
 
 def scores(
@@ -88,3 +98,128 @@ def test_the_smallest_p_is_that_of_an_exact_test_on_differences_of_one_sign(n_se
     exact = wilcoxon(np.arange(1.0, n_seeds + 1), method="exact").pvalue
     assert smallest_p(n_seeds) == pytest.approx(exact)
     assert (smallest_p(n_seeds) < 0.05) == (n_seeds >= MIN_SEEDS)
+
+
+@pytest.mark.parametrize(
+    ("n_comparisons", "n_seeds"), [(1, 6), (2, 7), (3, 7), (5, 8), (6, 8), (7, 9), (20, 10)]
+)
+def test_seeds_needed_are_the_fewest_that_can_reach_the_corrected_level(
+    n_comparisons: int, n_seeds: int
+) -> None:
+    assert seeds_needed(n_comparisons) == n_seeds
+    for n, reached in ((n_seeds, True), (n_seeds - 1, False)):
+        exact = wilcoxon(np.arange(1.0, n + 1), method="exact").pvalue
+        assert (exact <= 0.05 / n_comparisons) == reached
+
+
+def by_a_plain_loop(frame: pd.DataFrame, n_comparisons: int, n_resamples: int) -> tuple[float, ...]:
+    """Mean and interval of a minus b: one draw of seeds and one of sentences at a time."""
+    score = {
+        (row.system, row.seed, row.direction, row.utterance): row.value
+        for row in frame.itertuples()
+    }
+    seeds, sentences = sorted(set(frame["seed"])), sorted(set(frame["utterance"]))
+    directions = sorted(set(frame["direction"]))
+    rng = np.random.default_rng(123)
+
+    def mean(drawn_seeds: list[str], drawn_sentences: list[str]) -> float:
+        found = [
+            score["a", seed, d, s] - score["b", seed, d, s]
+            for seed in drawn_seeds
+            for s in drawn_sentences
+            for d in directions
+            if ("a", seed, d, s) in score
+        ]
+        return sum(found) / len(found)
+
+    means = [
+        mean(
+            [seeds[i] for i in rng.integers(len(seeds), size=len(seeds))],
+            [sentences[i] for i in rng.integers(len(sentences), size=len(sentences))],
+        )
+        for _ in range(n_resamples)
+    ]
+    n = min(len(seeds), len(sentences))
+    quantile = student.ppf(1 - 0.05 / n_comparisons / 2, n - 1)
+    half = quantile * (n / (n - 1)) ** 0.5 * np.std(means)
+    middle = mean(seeds, sentences)
+    return middle, middle - half, middle + half
+
+
+@pytest.mark.parametrize(("n_comparisons", "n_seeds"), [(1, 6), (5, 8)])
+def test_intervals_are_those_of_a_plain_loop(n_comparisons: int, n_seeds: int) -> None:
+    frame = scores(np.random.default_rng(9), n_seeds=n_seeds, gain_db=0.4)
+    # The other direction lacks two sentences: a sentence's weight is the number of its scores.
+    other = frame.assign(direction="B>A", value=frame["value"] * 1.1)
+    frame = pd.concat([frame, other[~other["utterance"].isin(["s0", "s1"])]])
+    expected = by_a_plain_loop(frame, n_comparisons, 1500)
+    table = differences(scores_by_seed(frame), "a", "b")
+    found = estimate(table, n_comparisons=n_comparisons, n_resamples=8000)
+    assert found.mean == pytest.approx(expected[0], rel=1e-12)
+    # 1500 resamples hold a standard error to 1.8 %.
+    width = expected[2] - expected[1]
+    assert found.low == pytest.approx(expected[1], abs=0.04 * width)
+    assert found.high == pytest.approx(expected[2], abs=0.04 * width)
+
+
+def false_claims(n_comparisons: int, corrected_for: int) -> float:
+    """Share of 300 families without any true effect in which some interval excludes zero."""
+    rng = np.random.default_rng(11)
+    n_seeds, n_sentences, families = 8, 10, 300
+    counts = np.ones(n_sentences, dtype=np.intp)
+
+    def luck() -> np.ndarray:
+        system = rng.normal(0, 0.3, (n_seeds, 1)) + rng.normal(0, 0.1, n_sentences)
+        return system + rng.normal(0, 0.1, (n_seeds, n_sentences))
+
+    claimed = 0
+    for _ in range(families):
+        baseline = luck()
+        gaps = [luck() - baseline for _ in range(n_comparisons)]
+        halves = [half_width(g, counts, n_comparisons=corrected_for, n_resamples=400) for g in gaps]
+        claimed += any(abs(g.mean()) > half for g, half in zip(gaps, halves, strict=True))
+    return claimed / families
+
+
+def test_five_comparisons_without_effect_make_a_false_claim_in_one_family_of_twenty() -> None:
+    # The standard deviation of a share of 300 near 0.05 is 0.013.
+    assert false_claims(5, corrected_for=5) <= 0.08
+    assert false_claims(5, corrected_for=1) >= 0.10  # what the correction is for
+
+
+def test_equal_seeds_are_paired_so_that_what_a_seed_does_to_both_cancels() -> None:
+    frame = scores(np.random.default_rng(12), luck_db=0.0, gain_db=0.2)
+    alone = difference_over_seeds(frame, "a", "b")
+    shift = dict(zip(sorted(set(frame["seed"])), np.linspace(-3, 3, MIN_SEEDS), strict=True))
+    shared = frame.assign(value=frame["value"] + frame["seed"].map(shift))
+    found = difference_over_seeds(shared, "a", "b")
+    assert (found.low, found.high) == pytest.approx((alone.low, alone.high))
+
+
+def test_an_untrained_system_stands_beside_every_seed() -> None:
+    frame = scores(np.random.default_rng(13))
+    untrained = frame[(frame["system"] == "b") & (frame["seed"] == "0")].assign(seed="")
+    frame = pd.concat([frame[frame["system"] == "a"], untrained])
+    table = differences(scores_by_seed(frame), "a", "b")
+    assert table.shape == (10, MIN_SEEDS)
+    mean = frame[frame["system"] == "a"]["value"].mean() - untrained["value"].mean()
+    assert estimate(table).mean == pytest.approx(mean)
+    assert list(differences(scores_by_seed(frame), "b", "b").columns) == [""]
+
+
+def test_with_few_seeds_sentences_alone_are_resampled() -> None:
+    frame = scores(np.random.default_rng(14), n_seeds=MIN_SEEDS - 1)
+    table = differences(scores_by_seed(frame), "a", "b")
+    averaged = pd.DataFrame({"0": table.mean(axis=1)})
+    few, one = estimate(table), estimate(averaged)
+    assert (few.mean, few.low, few.high) == pytest.approx((one.mean, one.low, one.high))
+
+
+def test_an_utterance_without_a_score_at_some_seed_is_left_out_and_counted() -> None:
+    frame = scores(np.random.default_rng(15))
+    gone = (frame["utterance"] == "s3") & (frame["seed"] == "2") & (frame["system"] == "a")
+    damaged = frame.assign(value=frame["value"].mask(gone))
+    found = estimate(differences(scores_by_seed(damaged), "a", "b"))
+    rest = frame[frame["utterance"] != "s3"]
+    assert (found.n, found.expected) == (9, 10)
+    assert found.mean == pytest.approx(estimate(differences(scores_by_seed(rest), "a", "b")).mean)

@@ -136,7 +136,7 @@ UNKNOWN_VALUES = [
         "metrics:",
         "baselines: [^source-cpy]\nmetrics:",
         "baselines[0]: unknown value 'source-cpy'; did you mean 'source-copy'? "
-        "(valid: mean-variance, resynthesis, source-copy)",
+        "(valid: mean-variance, parallel-gmm, resynthesis, source-copy)",
     ),
     (
         "metrics:",

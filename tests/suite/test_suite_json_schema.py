@@ -61,10 +61,14 @@ def test_every_key_is_described(validator: jsonschema.Draft7Validator) -> None:
 def test_shipped_suites_are_valid_and_name_the_schema(
     validator: jsonschema.Draft7Validator, name: str
 ) -> None:
-    text = shipped_path(name).read_text(encoding="utf-8")
-    assert list(validator.iter_errors(plain(text))) == []
-    first = text.partition("\n")[0]
-    assert first == f"# yaml-language-server: $schema=./{COMMITTED.name}"
+    path = shipped_path(name)
+    assert path is not None
+    text = path.read_text(encoding="utf-8")
+    assert [error.message for error in validator.iter_errors(plain(text))] == []
+    first, _, schema = text.partition("\n")[0].partition("=")
+    assert first == "# yaml-language-server: $schema"
+    assert schema.startswith(".")
+    assert (path.parent / schema).resolve() == COMMITTED
 
 
 def test_the_names_of_built_in_plugins_are_offered(validator: jsonschema.Draft7Validator) -> None:
@@ -89,6 +93,10 @@ def test_the_names_of_built_in_plugins_are_offered(validator: jsonschema.Draft7V
         SUITE.replace("-loss}", "-loss, training: {batch_size: 2}}"),
         "suite: more\nextends: demo\nsystems: {paper-1d: {training: {iterations: 3}}}\n",
         "suite: more\nextends: demo\ntraining: {log_every: 3}\n",
+        SUITE + "compare: {baseline: one, against: [source-copy], metric: test-score}\n",
+        SUITE + "compare: null\nsweep: null\n",
+        SUITE + "sweep: {base: one, grid: {generator: [a], training.lambda_cycle: [1, null]}}\n",
+        SUITE + "budgets: {b: {sweep: {one_at_a_time: {}}, compare: {metric: a}}}\n",
     ],
 )
 def test_valid_suites(validator: jsonschema.Draft7Validator, text: str) -> None:
@@ -119,6 +127,11 @@ def test_valid_suites(validator: jsonschema.Draft7Validator, text: str) -> None:
         ("  one:", "  a/b:"),
         ("-loss}", "-loss, training: {iterations: 0}}"),
         ("-loss}", "-loss, extra: 0}"),
+        ("metrics:", "compare: {against: [one]}\nmetrics:"),
+        ("metrics:", "compare: {baseline: one, against: []}\nmetrics:"),
+        ("metrics:", "sweep: {grid: {}}\nmetrics:"),
+        ("metrics:", "sweep: {base: one, grid: {lambda_cycle: [1]}}\nmetrics:"),
+        ("metrics:", "sweep: {base: one, grid: {training.lambda_cycle: 1}}\nmetrics:"),
     ],
 )
 def test_invalid_suites(validator: jsonschema.Draft7Validator, old: str, new: str) -> None:

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suites import shipped, shipped_path
 from vcbench.errors import UsageError
 from vcbench.suite.positions import (
     MAX_BYTES,
@@ -336,11 +335,3 @@ def test_random_bytes_raise_nothing_but_usage_errors(
         read(path)
     except UsageError as error:
         assert str(error).startswith(str(path))
-
-
-def test_shipped_suites_are_listed_with_their_first_comment() -> None:
-    listed = dict(shipped())
-    assert {"demo", "vcc2016"} <= set(listed)
-    for name, summary in listed.items():
-        assert f"\n# {summary}\n" in shipped_path(name).read_text(encoding="utf-8")
-        assert "yaml-language-server" not in summary

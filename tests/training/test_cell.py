@@ -8,14 +8,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from tiny_cells import tiny_cell
 
 from vcbench import fingerprint
 from vcbench.plugins import Registry
-from vcbench.training.cell import Cell, ComponentSpec, Recipe
+from vcbench.training.cell import Cell, ComponentSpec, LossStage, Recipe
 
 
 def test_json_round_trip(tmp_path: Path) -> None:
@@ -94,10 +95,22 @@ def test_what_a_system_is_called_does_not_change_the_key(tmp_path: Path) -> None
 @pytest.mark.parametrize("field", [f.name for f in fields(Recipe)])
 def test_every_part_of_the_recipe_changes_the_key(field: str, tmp_path: Path) -> None:
     cell = tiny_cell(tmp_path)
-    value = getattr(cell.recipe, field)
-    other = (0.1, 0.2) if field == "adam_betas" else value + 1
-    changed = replace(cell, recipe=replace(cell.recipe, **{field: other}))
-    assert changed.key(Registry()) != cell.key(Registry())
+    for other in other_values(field, getattr(cell.recipe, field)):
+        changed = replace(cell, recipe=replace(cell.recipe, **{field: other}))
+        assert changed.key(Registry()) != cell.key(Registry()), other
+
+
+def other_values(field: str, value: Any) -> list[Any]:
+    """Everything else that the field may be: all of its choices, or another number."""
+    annotation = get_type_hints(Recipe)[field]
+    if get_origin(annotation) is Literal:
+        return [choice for choice in get_args(annotation) if choice != value]
+    if field == "adam_betas":
+        return [(0.1, 0.2)]
+    if field == "loss_stages":
+        stages = [LossStage(0.0, 1.0, 10.0, 5.0), LossStage(0.5, 1.0, 10.0, 0.0)]
+        return [(stages[0],), (stages[1],), tuple(stages)]
+    return [value + 1, None] if NoneType in get_args(annotation) else [value + 1]
 
 
 PLUGIN = """\
@@ -168,6 +181,6 @@ def test_what_a_plugin_imports_of_its_own_package_changes_the_key(
     assert (cell.key(registry) != before) == changes
 
 
-def test_the_built_ins_keys_cover_the_padding_that_they_share() -> None:
+def test_the_built_ins_keys_cover_the_layers_that_they_share() -> None:
     files = {path.name for path in fingerprint.sources_of("architectures.cyclegan_vc")}
-    assert files == {"cyclegan_vc.py", "padding.py"}
+    assert files == {"cyclegan_vc.py", "layers.py", "padding.py"}

@@ -31,7 +31,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """After three iterations of a tiny system."""
     cell = tiny_cell(tmp_path_factory.mktemp("cell"))
     networks = build_networks(cell, Registry())
-    gan = CycleGan(networks, build_objective(cell, Registry(), networks), cell.recipe)
+    gan = CycleGan(networks, build_objective(cell, Registry(), networks), cell)
     for i in range(3):
         gan.step(torch.ones(1, 24, 32) * i, torch.zeros(1, 24, 32), i)
     return Checkpoint(
@@ -75,7 +75,7 @@ def test_round_trip(checkpoint: Checkpoint, tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.statistics[name].mcep_std, statistics.mcep_std)
         assert found.statistics[name].log_f0_mean == statistics.log_f0_mean
         assert found.statistics[name].log_f0_std == statistics.log_f0_std
-    optimizer: Any = found.training["generator_optimizer"]
+    optimizer: Any = found.training["generator_optimizers"][0]
     assert {"step", "exp_avg", "exp_avg_sq"} <= set(optimizer["state"][0])
 
 

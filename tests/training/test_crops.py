@@ -25,6 +25,8 @@ ARGUMENTS: dict[str, Any] = {
     "lengths_target": [129, 400, 256],
     "segment_frames": 128,
     "batch_size": 1,
+    "crops": "fresh",
+    "pairing": "independent",
 }
 
 
@@ -56,12 +58,22 @@ def test_the_global_generator_is_left_alone() -> None:
     np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
+def test_the_defaults_are_the_papers() -> None:
+    defaults = {key: ARGUMENTS[key] for key in ARGUMENTS if key not in ("crops", "pairing")}
+    np.testing.assert_array_equal(CropStream(**defaults).block(1), stream().block(1))
+
+
+CROPS, PAIRING = st.sampled_from(("fresh", "fixed")), st.sampled_from(("independent", "same-index"))
+
+
 @unhurried
-@given(st.integers(0, 3 * BLOCK), st.integers(1, 50), st.integers(1, 3))
-def test_resumes_at_any_iteration(first: int, count: int, batch_size: int) -> None:
-    crops = stream(batch_size=batch_size)
-    whole = islice(crops.from_iteration(0), first, first + count)
-    resumed = islice(stream(batch_size=batch_size).from_iteration(first), count)
+@given(st.integers(0, 3 * BLOCK), st.integers(1, 50), st.integers(1, 3), CROPS, PAIRING)
+def test_resumes_at_any_iteration(
+    first: int, count: int, batch_size: int, crops: str, pairing: str
+) -> None:
+    options = {"batch_size": batch_size, "crops": crops, "pairing": pairing}
+    whole = islice(stream(**options).from_iteration(0), first, first + count)
+    resumed = islice(stream(**options).from_iteration(first), count)
     np.testing.assert_array_equal(np.stack(list(resumed)), np.stack(list(whole)))
 
 
@@ -69,11 +81,12 @@ lengths = st.lists(st.integers(20, 90), min_size=1, max_size=12)
 
 
 @unhurried
-@given(lengths, lengths, st.integers(1, 20), st.integers(1, 4), st.integers(0, 2**31))
+@given(lengths, lengths, st.integers(1, 20), st.integers(1, 4), st.integers(0, 2**31), CROPS)
 def test_crops_lie_inside_and_utterances_come_equally_often(
-    source: list[int], target: list[int], segment: int, batch_size: int, seed: int
+    source: list[int], target: list[int], segment: int, batch_size: int, seed: int, how: str
 ) -> None:
     crops = stream(
+        crops=how,
         lengths_source=source,
         lengths_target=target,
         segment_frames=segment,
@@ -96,6 +109,94 @@ def test_every_round_holds_each_utterance_once() -> None:
     rounds = [sorted(utterances[i : i + 5]) for i in range(0, 50, 5)]
     assert rounds == 10 * [[0, 1, 2, 3, 4]]
     assert len({tuple(utterances[i : i + 5]) for i in range(0, 50, 5)}) > 1
+
+
+def places(block: np.ndarray, column: int) -> dict[int, set[int]]:
+    """{utterance: the first frames at which it is cut}."""
+    found: dict[int, set[int]] = {}
+    for utterance, first in block[..., column : column + 2].reshape(-1, 2).tolist():
+        found.setdefault(utterance, set()).add(first)
+    return found
+
+
+@unhurried
+@given(lengths, lengths, st.integers(1, 3), st.integers(0, 2**31), PAIRING)
+def test_fixed_crops_stay_where_they_are_over_iterations_and_blocks(
+    source: list[int], target: list[int], batch_size: int, seed: int, pairing: str
+) -> None:
+    options = {
+        "lengths_source": source,
+        "lengths_target": target,
+        "segment_frames": 20,
+        "batch_size": batch_size,
+        "seed": seed,
+        "pairing": pairing,
+    }
+    crops, fresh = (stream(crops=how, **options) for how in ("fixed", "fresh"))
+    blocks = np.concatenate([crops.block(0), crops.block(1), crops.block(70)])
+    for column, all_lengths in ((0, source), (2, target)):
+        found = places(blocks, column)
+        assert found.keys() == set(range(len(all_lengths)))
+        assert all(len(first) == 1 for first in found.values())
+    # The utterances themselves come as with fresh crops.
+    np.testing.assert_array_equal(crops.block(1)[..., ::2], fresh.block(1)[..., ::2])
+
+
+def test_a_fixed_crop_is_another_for_each_seed_and_speaker() -> None:
+    same = {"lengths_source": [128 + 10**6], "lengths_target": [128 + 10**6], "crops": "fixed"}
+    starts = [
+        stream(seed=seed, pair=pair, **same).block(0)[0, 0, column]
+        for seed in (0, 1)
+        for pair in ("SF1-TM3", "SF1-TM2")
+        for column in (1, 3)
+    ]
+    assert len(set(starts)) == 8
+
+
+def test_fixed_crops_are_uniform_over_the_utterances() -> None:
+    many = {"lengths_source": [137] * 5000, "lengths_target": [137] * 5000, "crops": "fixed"}
+    block = stream(batch_size=5, **many).block(0)
+    for column in (0, 2):
+        drawn = [first for (first,) in places(block, column).values()]
+        assert len(drawn) == 5000
+        counts = np.bincount(drawn, minlength=10)
+        assert len(counts) == 10
+        assert scipy.stats.chisquare(counts).pvalue > 0.001
+
+
+@unhurried
+@given(lengths, lengths, st.integers(1, 4), st.integers(0, 2**31), CROPS)
+def test_same_index_pairs_utterances_by_their_index(
+    source: list[int], target: list[int], batch_size: int, seed: int, how: str
+) -> None:
+    crops = stream(
+        lengths_source=source,
+        lengths_target=target,
+        segment_frames=20,
+        batch_size=batch_size,
+        seed=seed,
+        crops=how,
+        pairing="same-index",
+    )
+    for index in (0, 1):
+        block = crops.block(index).reshape(-1, 4)
+        longer, shorter = block[:, 0], block[:, 2]
+        if len(source) < len(target):
+            longer, shorter = shorter, longer
+        sizes = sorted((len(source), len(target)))
+        np.testing.assert_array_equal(shorter, longer % sizes[0])
+        counts = np.bincount(longer, minlength=sizes[1])
+        assert counts.max() - counts.min() <= 1
+        for all_lengths, column in ((source, 0), (target, 2)):
+            assert (block[:, column + 1] >= 0).all()
+            assert (block[:, column + 1] + 20 <= np.asarray(all_lengths)[block[:, column]]).all()
+
+
+def test_same_index_cuts_a_sentence_at_independent_places() -> None:
+    both = {"lengths_source": [168, 168], "lengths_target": [168, 168], "pairing": "same-index"}
+    blocks = np.concatenate([stream(**both).block(i)[:, 0] for i in range(20)])
+    np.testing.assert_array_equal(blocks[:, 0], blocks[:, 2])
+    assert abs(np.corrcoef(blocks[:, 1], blocks[:, 3])[0, 1]) < 0.03
 
 
 @pytest.mark.parametrize("column", [1, 3])
@@ -129,6 +230,8 @@ CHANGES: list[dict[str, Any]] = [
     {"lengths_target": [129, 400]},
     {"segment_frames": 127},
     {"batch_size": 2},
+    {"crops": "fixed"},
+    {"pairing": "same-index"},
 ]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from small_networks import small_cell
 from tiny_cells import SYSTEMS, tiny_cell
 from torch import Tensor, nn
 
@@ -18,6 +20,7 @@ from vcbench.training.models import (
     build_module,
     build_networks,
     build_objective,
+    check_system,
     count_parameters,
     isolated_rng,
 )
@@ -127,14 +130,37 @@ def test_the_four_networks_begin_differently(tmp_path: Path) -> None:
     assert not torch.equal(weights(n.discriminator_source), weights(n.discriminator_target))
 
 
-def test_each_optimiser_gets_its_own_parameters(tmp_path: Path) -> None:
-    networks = build_networks(tiny_cell(tmp_path), Registry())
+def test_second_discriminators_are_built_only_where_they_are_wanted(tmp_path: Path) -> None:
+    registry = Registry()
+    one = build_networks(tiny_cell(tmp_path), registry)
+    assert one.second_discriminator_source is None
+    assert one.second_discriminator_target is None
+    two = build_networks(tiny_cell(tmp_path, recipe={"adversarial_steps": 2}), registry)
+    judges = [
+        two.discriminator_source,
+        two.discriminator_target,
+        two.second_discriminator_source,
+        two.second_discriminator_target,
+    ]
+    begun = [weights(judge) for judge in judges if judge is not None]
+    assert len(begun) == 4
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(begun, 2))
+    assert torch.equal(torch.cat([weights(one), *begun[2:]]), weights(two))  # the rest is the same
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_each_optimiser_gets_its_own_parameters(steps: int, tmp_path: Path) -> None:
+    cell = tiny_cell(tmp_path, recipe={"adversarial_steps": steps})
+    networks = build_networks(cell, Registry())
     generators, discriminators = networks.generators(), networks.discriminators()
     ids = [id(p) for p in [*generators, *discriminators]]
     assert len(ids) == len(set(ids))
     assert set(ids) == {id(p) for p in networks.parameters()}
     of_discriminators = {id(p) for p in networks.discriminator_source.parameters()}
     of_discriminators |= {id(p) for p in networks.discriminator_target.parameters()}
+    if networks.second_discriminator_source and networks.second_discriminator_target:
+        of_discriminators |= {id(p) for p in networks.second_discriminator_source.parameters()}
+        of_discriminators |= {id(p) for p in networks.second_discriminator_target.parameters()}
     assert of_discriminators == {id(p) for p in discriminators}
 
 
@@ -194,3 +220,33 @@ def test_an_objective_that_is_none(registry: Registry, tmp_path: Path) -> None:
     cell = tiny_cell(tmp_path, objective=ComponentSpec("no-objective"))
     with pytest.raises(PluginError, match=r"'no-objective' .*Objective, not int"):
         build_objective(cell, registry, networks_with(nn.Identity()))
+
+
+@pytest.mark.parametrize(
+    "recipe", [{}, {"mask_frames": 8}, {"adversarial_steps": 2}], ids=["plain", "masks", "steps"]
+)
+def test_a_system_that_can_be_trained(recipe: dict[str, int], tmp_path: Path) -> None:
+    cell = small_cell(tmp_path, **recipe)
+    state = torch.get_rng_state()
+    check_system(cell, Registry(cell.plugin_files))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_generator_that_takes_no_mask(tmp_path: Path) -> None:
+    cell = small_cell(tmp_path, generator="maskless", mask_frames=8)
+    with pytest.raises(PluginError) as caught:
+        check_system(cell, Registry(cell.plugin_files))
+    message = str(caught.value)
+    assert message.startswith("generator 'maskless' (")
+    assert "takes no mask, but training.mask_frames is 8: set mask_frames to 0, or" in message
+    without = replace(cell, recipe=replace(cell.recipe, mask_frames=0))
+    check_system(without, Registry(cell.plugin_files))
+
+
+def test_a_generator_that_breaks_with_a_mask(tmp_path: Path) -> None:
+    cell = small_cell(tmp_path, mask_frames=8)
+    path = Path(cell.plugin_files[0])
+    path.write_text(path.read_text().replace("else mask\n", "else mask[0]\n"))
+    wanted = r"cannot take \(1, 24, 32\) .* with a mask \(1, 1, 32\): RuntimeError"
+    with pytest.raises(PluginError, match=wanted):
+        check_system(cell, Registry(cell.plugin_files))

@@ -1,4 +1,4 @@
-"""Learning rates and the identity loss over time, against tables worked by hand."""
+"""Learning rates and loss weights over time, against tables worked by hand."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vcbench.training.cell import Recipe
-from vcbench.training.schedule import identity_weight, learning_rate_factor
+from vcbench.training.cell import LossStage, Recipe
+from vcbench.training.schedule import (
+    learning_rate_factor,
+    loss_weights,
+    validation_weights,
+)
 
 PAPER = Recipe(iterations=400_000)  # all else by default
 
@@ -62,9 +66,40 @@ def test_learning_rate_never_rises_and_never_stops(
     assert learning_rate_factor(iteration + 1, recipe) <= now
 
 
-def test_identity_loss_of_the_paper() -> None:
-    assert [identity_weight(i, PAPER) for i in (0, 9_999, 10_000, 399_999)] == [5, 5, 0, 0]
+def test_without_decay_the_learning_rate_stays() -> None:
+    recipe = Recipe(iterations=8, decay_start=2, learning_rate_decay="none")
+    assert [learning_rate_factor(i, recipe) for i in range(8)] == [1] * 8
 
 
-def test_identity_loss_may_be_off_from_the_start() -> None:
-    assert identity_weight(0, Recipe(iterations=5, identity_until=0)) == 0
+def test_loss_weights_of_the_paper() -> None:
+    found = [loss_weights(i, PAPER) for i in (0, 9_999, 10_000, 399_999)]
+    assert found == [(1, 10, 5), (1, 10, 5), (1, 10, 0), (1, 10, 0)]
+    assert validation_weights(PAPER) == (1, 10, 5)
+
+
+def test_loss_weights_without_stages() -> None:
+    weights = {"lambda_adversarial": 2.0, "lambda_cycle": 3.0, "lambda_identity": 4.0}
+    off = Recipe(iterations=5, identity_until=0, **weights)
+    assert loss_weights(0, off) == (2, 3, 0)
+    assert validation_weights(off) == (2, 3, 4)
+    always = Recipe(iterations=5, identity_until=None, **weights)
+    assert {loss_weights(i, always) for i in range(5)} == {(2, 3, 4)}
+
+
+def stages(*shares: float) -> tuple[LossStage, ...]:
+    """Stages whose weights tell them apart."""
+    return tuple(LossStage(share, i + 0.1, i + 0.2, i + 0.3) for i, share in enumerate(shares))
+
+
+@pytest.mark.parametrize(
+    ("shares", "first_iterations"),
+    [((0,), [0]), ((0, 0.5), [0, 5]), ((0, 0.1, 0.25, 0.7), [0, 1, 3, 7]), ((0, 0.99), [0, 10])],
+)
+def test_loss_weights_in_stages(shares: tuple[float, ...], first_iterations: list[int]) -> None:
+    # What lambda_* and identity_until say has no part in it.
+    recipe = Recipe(iterations=10, loss_stages=stages(*shares), lambda_cycle=77, identity_until=0)
+    for iteration in range(10):
+        stage = sum(first <= iteration for first in first_iterations) - 1
+        expected = (stage + 0.1, stage + 0.2, stage + 0.3)
+        assert loss_weights(iteration, recipe) == expected
+    assert validation_weights(recipe) == (0.1, 0.2, 0.3)

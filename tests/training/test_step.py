@@ -26,7 +26,7 @@ RECIPE: dict[str, Any] = {"iterations": ITERATIONS, "decay_start": 8, "identity_
 def system(name: str, folder: Path, dtype: torch.dtype = torch.float64, **recipe: Any) -> CycleGan:
     cell = tiny_cell(folder, name, recipe={**RECIPE, **recipe})
     networks = build_networks(cell, Registry()).to(dtype)
-    return CycleGan(networks, build_objective(cell, Registry(), networks), cell.recipe)
+    return CycleGan(networks, build_objective(cell, Registry(), networks), cell)
 
 
 def batches(dtype: torch.dtype = torch.float64, batch_size: int = 1) -> list[tuple[Tensor, Tensor]]:
@@ -197,7 +197,7 @@ def test_discriminators_learn_after_the_generators_turn(tmp_path: Path) -> None:
     gan = system("one-d", tmp_path)
     frozen = gan.networks.discriminator_source.layers[0].conv.bias
     frozen.requires_grad_(False)  # a plugin may have frozen part of its network
-    gan = CycleGan(gan.networks, gan.objective, gan.recipe)
+    gan = CycleGan(gan.networks, gan.objective, gan.cell)
     before = frozen.clone()
     trained(gan, 2)
     assert not frozen.requires_grad
@@ -241,6 +241,6 @@ def test_each_generator_is_called_twice_per_step(tmp_path: Path) -> None:
         Recording(networks.discriminator_source),
         Recording(networks.discriminator_target),
     )
-    CycleGan(recording, gan.objective, gan.recipe).step(*batches(batch_size=3)[0], 0)
+    CycleGan(recording, gan.objective, gan.cell).step(*batches(batch_size=3)[0], 0)
     # Fakes with identities in one call, then cycles; fakes judged, then reals with fakes.
     assert [child.batches for child in recording.children()] == [[6, 3], [6, 3], [3, 6], [3, 6]]

@@ -16,7 +16,18 @@ from collections.abc import Sequence
 import vcbench
 from vcbench.errors import VcbenchError
 
-COMMANDS = ("run", "plan", "list", "show", "data", "convert", "score", "report")
+COMMANDS = (
+    "run",
+    "plan",
+    "list",
+    "show",
+    "new",
+    "check",
+    "data",
+    "convert",
+    "score",
+    "report",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

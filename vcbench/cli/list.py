@@ -8,6 +8,8 @@ from typing import Any
 
 from vcbench.plugins import PLURALS
 
+NETWORKS = ("generator", "discriminator")  # which can tell how many parameters they have
+
 HELP = "list generators, discriminators, objectives, metrics, corpora, engines and suites"
 
 
@@ -30,6 +32,7 @@ def execute(args: argparse.Namespace) -> int:
                     "name": d.name,
                     "summary": d.summary,
                     **d.details,
+                    **({"parameters": d.parameters} if kind in NETWORKS else {}),
                     "origin": d.origin,
                     "problem": d.problem,
                 }
@@ -49,12 +52,19 @@ def execute(args: argparse.Namespace) -> int:
     screen = console()
     for plural, entries in listing.items():
         table = Table(title=plural, title_justify="left", box=None, pad_edge=False)
+        counted = PLURALS.get(plural) in NETWORKS
         for heading in ("name", "what it is", "paper"):
             table.add_column(heading, overflow="fold")
+        if counted:
+            table.add_column("parameters", justify="right", no_wrap=True)
         for entry in entries:
             problem = entry.get("problem")
             text = f"cannot be used: {problem}" if problem else entry["summary"]
-            table.add_row(entry["name"], text, entry.get("paper", ""))
+            row = [entry["name"], text, entry.get("paper", "")]
+            if counted:
+                count = entry["parameters"]
+                row.append("" if count is None else f"{count:,}")
+            table.add_row(*row)
         screen.print(table)
         screen.print()
     return 0

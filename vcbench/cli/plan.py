@@ -18,7 +18,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the plan."""
+    from vcbench.planning import check_systems
+
     plan = suite_arguments.plan_of(args)
+    check_systems(plan)
     if args.json:
         cells = [
             {

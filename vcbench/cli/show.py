@@ -1,4 +1,4 @@
-"""`vcbench show NAME`: the layers of a generator or discriminator, its options and its paper."""
+"""`vcbench show NAME`: a plugin's options and paper, and the layers of a network."""
 
 from __future__ import annotations
 
@@ -6,95 +6,89 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from vcbench.cli import plugin_arguments
 from vcbench.errors import PluginError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from vcbench.plugins import Kind, Plugin
+    from vcbench.plugins import Kind, Plugin, Registry
 
-HELP = "show the layers, parameters and options of a generator or discriminator"
+HELP = "show a plugin's options and paper, and a network's layers with shapes and parameters"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("name", help="a generator or a discriminator, see 'vcbench list'")
-    parser.add_argument(
-        "--option", action="append", default=[], metavar="K=V", help="set an option, width=narrow"
-    )
+    plugin_arguments.add(parser, name_help="the plugin, see 'vcbench list'")
     parser.add_argument("--scale", type=float, default=1.0, help="multiply all widths (default: 1)")
     parser.add_argument("--n-mcep", type=int, default=24, help="coefficients in (default: 24)")
     parser.add_argument("--frames", type=int, default=128, help="frames in (default: 128)")
-    parser.add_argument(
-        "--plugin", action="append", default=[], metavar="FILE", help="a plugin file to look in too"
-    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Print the layer table."""
-    import torch
-
-    from vcbench import inspection
-    from vcbench.plugins import Registry
-    from vcbench.training.cell import ComponentSpec
-    from vcbench.training.models import build_module, count_parameters
-
+    """Print what the plugin is."""
     sizes = {"--scale": args.scale, "--n-mcep": args.n_mcep, "--frames": args.frames}
     for name, value in sizes.items():
         if not value > 0:
             raise UsageError(f"{name} {value}: must be more than 0")
-    registry = Registry(args.plugin)
+    registry = plugin_arguments.registry_of(args.name, args.plugin)
     kind = _kind(registry, args.name)
     plugin = registry.get(kind, args.name)
-    spec = ComponentSpec(args.name, _options(plugin, args.option))
-    network = build_module(registry, kind, spec, n_mcep=args.n_mcep, scale=args.scale)
-    inputs = torch.zeros(1, args.n_mcep, args.frames)
-    try:
-        layers = inspection.layer_table(network.eval(), inputs)
-    except RuntimeError as error:
-        raise UsageError(
-            f"{kind} '{args.name}' cannot take {args.n_mcep} x {args.frames}: {error}"
-        ) from None
-    found = {
+    options = plugin_arguments.options_of(plugin, args.option)
+    found: dict[str, Any] = {
         "name": args.name,
         "kind": kind,
         "summary": plugin.summary,
         "paper": plugin.details.get("paper", ""),
         "options": {o.name: _default(o.default) for o in plugin.options},
-        "parameters": count_parameters(network),
-        "macs": inspection.count_macs(network, inputs),
-        "layers": [layer.to_json() for layer in layers],
     }
+    if kind in ("generator", "discriminator"):
+        found |= _layers(registry, plugin, options, args)
     if args.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(found, indent=2, default=str))
     else:
-        _print(found, args)
+        _print(found, plugin, args)
     return 0
 
 
-def _kind(registry: Any, name: str) -> Kind:
-    kinds: tuple[Kind, ...] = ("generator", "discriminator")
-    for kind in kinds:
+def _kind(registry: Registry, name: str) -> Kind:
+    from vcbench.plugins import KINDS
+
+    for kind in KINDS:
         if name in registry.names(kind):
             return kind
-    names = [n for kind in kinds for n in registry.names(kind)]
-    raise PluginError(f"no generator or discriminator '{name}': {did_you_mean(name, names)}")
+    names = [n for kind in KINDS for n in registry.names(kind)]
+    raise PluginError(f"no plugin '{name}': {did_you_mean(name, names)}")
 
 
-def _options(plugin: Plugin, settings: list[str]) -> dict[str, Any]:
-    """Options from `K=V` texts, checked as a suite file's are."""
-    from pydantic import TypeAdapter, ValidationError
+def _layers(
+    registry: Registry, plugin: Plugin, options: dict[str, Any], args: argparse.Namespace
+) -> dict[str, Any]:
+    from vcbench.inspection import inspect_network
+    from vcbench.training.cell import ComponentSpec
+    from vcbench.training.models import build_module
 
-    known = {o.name: o.annotation for o in plugin.options}
-    options = {}
-    for setting in settings:
-        name, _, value = setting.partition("=")
-        if name not in known:
-            raise UsageError(f"--option {setting}: {did_you_mean(name, known)}")
-        try:
-            options[name] = TypeAdapter(known[name]).validate_strings(value)
-        except ValidationError as error:
-            raise UsageError(f"--option {setting}: {error.errors()[0]['msg']}") from None
-    return options
+    try:
+        seen = inspect_network(
+            lambda: build_module(
+                registry,
+                plugin.kind,
+                ComponentSpec(plugin.name, options),
+                n_mcep=args.n_mcep,
+                scale=args.scale,
+                segment_frames=args.frames,
+            ),
+            n_mcep=args.n_mcep,
+            frames=args.frames,
+        )
+    except PluginError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"{plugin.kind} '{args.name}' cannot take {args.n_mcep} x {args.frames}: "
+            f"{type(error).__name__}: {error}"
+        ) from None
+    layers = [layer.to_json() for layer in seen.layers]
+    return {"parameters": seen.parameters, "macs": seen.macs, "layers": layers}
 
 
 def _default(value: Any) -> Any:
@@ -103,23 +97,36 @@ def _default(value: Any) -> Any:
     return "required" if value is inspect.Parameter.empty else value
 
 
-def _print(found: dict[str, Any], args: argparse.Namespace) -> None:
+def _print(found: dict[str, Any], plugin: Plugin, args: argparse.Namespace) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
+    from vcbench.plugins import choices
     from vcbench.terminal import console
 
     screen = console()
-    screen.print(f"[bold]{found['name']}[/] ({found['kind']}): {found['summary']}")
-    screen.print(found["paper"])
-    for name, default in found["options"].items():
-        screen.print(f"option {name}, default {default!r}", highlight=False)
-    table = Table(box=None, pad_edge=False)
-    for heading in ("layer", "op", "kernel", "stride", "channels", "output"):
-        table.add_column(heading)
+    screen.print(f"[bold]{found['name']}[/] ({found['kind']}): {escape(found['summary'])}")
+    if found["paper"]:
+        screen.print(escape(found["paper"]))
+    for option in plugin.options:
+        said = f"option {option.name}, default {found['options'][option.name]!r}"
+        valid = " | ".join(map(repr, choices(option)))
+        screen.print(escape(said + (f", of {valid}" if valid else "")), highlight=False)
+    if "layers" not in found:
+        return
+    columns = ["name", "op", "kernel", "stride", "channels"]
+    # A column of blanks says nothing, and width is scarce.
+    columns += [c for c in ("shuffle", "norm", "activation") if any(r[c] for r in found["layers"])]
+    columns.append("output")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        whole = column in ("name", "output")
+        heading = "layer" if column == "name" else column
+        table.add_column(heading, overflow="fold", no_wrap=whole)
     for heading in ("parameters", "MACs"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for layer in found["layers"]:
-        texts = [layer[k] for k in ("name", "op", "kernel", "stride", "channels", "output")]
+        texts = [layer[column] for column in columns]
         table.add_row(*texts, f"{layer['parameters']:,}", f"{layer['macs']:,}")
     screen.print(table)
     screen.print(

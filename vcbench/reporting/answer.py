@@ -1,6 +1,8 @@
-"""The answer in one sentence: who leads, by how much, and how sure that is.
+"""The answer in one sentence, how sure it is, and what weakens it.
 
-With fewer than `MIN_SEEDS` seeds nobody leads: the sentence says what was lowest in this run.
+A suite that says what it compares is answered by `vcbench.reporting.verdict`; any other by who
+leads, and by how much. With fewer than `MIN_SEEDS` seeds nobody leads: the sentence says what was
+lowest in this run.
 """
 
 from __future__ import annotations
@@ -8,14 +10,27 @@ from __future__ import annotations
 from vcbench.reporting import format as fmt
 from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Row
 from vcbench.reporting.seeds import MIN_SEEDS, smallest_p
-from vcbench.statistics import MIN_SENTENCES, Estimate
+from vcbench.reporting.verdict import over_smoothing_doubt, saturation, verdict
+from vcbench.reporting.wording import amount, decimals_of, gap, magnitude, turned
+from vcbench.statistics import MIN_SENTENCES
 
 
 def answer(leaderboard: Leaderboard) -> str:
-    """One sentence (two where a second keeps the first from misleading)."""
+    """One sentence; a second tells of saturated discriminators where that was compared."""
+    return " ".join(sentences(leaderboard))
+
+
+def sentences(leaderboard: Leaderboard) -> list[str]:
+    """The sentences of the answer."""
+    if leaderboard.comparison is not None and leaderboard.columns:
+        return [verdict(leaderboard.comparison, leaderboard), *saturation(leaderboard)]
+    return [_who_leads(leaderboard)]
+
+
+def _who_leads(leaderboard: Leaderboard) -> str:
     column = leaderboard.ranked_by
     if not leaderboard.trained:
-        return "This run trained no system: it holds untrained baselines only."
+        return "This run trained no system: it holds baselines only."
     if column is None:
         return f"No system was scored: {_cells(leaderboard)}."
     if not leaderboard.ranked:
@@ -35,7 +50,8 @@ def intervals(leaderboard: Leaderboard) -> str:
         "Intervals are 95 % bootstrap intervals that resample sentences, a sentence with all its "
         "scores; they cover the choice of sentences, not that of speakers or seeds."
     )
-    if leaderboard.n_seeds >= MIN_SEEDS and len(leaderboard.ranked) > 1:
+    claims = leaderboard.comparison is None and len(leaderboard.ranked) > 1
+    if claims and leaderboard.n_seeds >= MIN_SEEDS:
         text += " The difference between two trained systems in the answer resamples seeds too."
     return text
 
@@ -47,6 +63,7 @@ def doubts(leaderboard: Leaderboard) -> list[str]:
         found.append(
             f"{leaderboard.crops.sentence()} Their scores are not a controlled comparison."
         )
+    found += over_smoothing_doubt(leaderboard)
     if leaderboard.left_out:
         n_all = len(leaderboard.cells)
         n_run = n_all - len(leaderboard.left_out)
@@ -62,24 +79,6 @@ def doubts(leaderboard: Leaderboard) -> list[str]:
     return found
 
 
-def decimals_of(leaderboard: Leaderboard, column: Column) -> int:
-    """Decimals for all means and intervals of a column."""
-    return fmt.decimals_for(row.scores[column.key].mean for row in leaderboard.rows)
-
-
-def amount(estimate: Estimate, column: Column, decimals: int) -> str:
-    """A mean with unit and interval: `7.91 dB [7.80, 8.02]`."""
-    mean = fmt.number(estimate.mean, decimals)
-    return " ".join(t for t in (mean, column.unit, fmt.interval(estimate, decimals)) if t)
-
-
-def gap(difference: Estimate, column: Column, decimals: int, *, sign: bool = True) -> str:
-    """A difference with unit and interval: `+0.21 dB [0.10, 0.33]`."""
-    decimals = fmt.decimals_for_difference(difference, decimals)
-    text = amount(difference, column, decimals)
-    return f"+{text}" if sign and fmt.signed(difference.mean, decimals).startswith("+") else text
-
-
 def _leads(leaderboard: Leaderboard, best: Row, column: Column, decimals: int) -> str:
     label = fmt.metric_label(column.metric)
     score = amount(best.scores[column.key], column, decimals)
@@ -90,7 +89,7 @@ def _leads(leaderboard: Leaderboard, best: Row, column: Column, decimals: int) -
     if leaderboard.n_seeds < MIN_SEEDS:
         return _first_of_few_seeds(leaderboard, column, decimals)
     # versus_leader is other minus best: the column is asked about best minus other.
-    tied = [row for row in others if not column.is_better(_turned(row.versus_leader))]
+    tied = [row for row in others if not column.is_better(turned(row.versus_leader))]
     if tied:
         text = (
             f"{best.system} has the {_extreme(column)} {label}, {score}, but cannot be told apart "
@@ -98,7 +97,7 @@ def _leads(leaderboard: Leaderboard, best: Row, column: Column, decimals: int) -
         )
         return text + _against_reference(best, column, decimals) + "."
     second = others[0]
-    ahead = gap(_size(second.versus_leader), column, decimals, sign=False)
+    ahead = gap(magnitude(second.versus_leader), column, decimals, sign=False)
     text = f"{best.system} leads on {label} with {score}, {ahead} better than {second.system}"
     return text + _against_reference(best, column, decimals) + "."
 
@@ -112,7 +111,7 @@ def _first_of_few_seeds(leaderboard: Leaderboard, column: Column, decimals: int)
         f"{best.system} has the {_extreme(column)} {fmt.metric_label(column.metric)}, {score}, in "
         f"this run of {seeds}"
     )
-    ahead = _size(second.versus_leader)
+    ahead = magnitude(second.versus_leader)
     if ahead.mean > 0:
         places = decimals
         if round(ahead.mean, decimals) == 0:
@@ -140,10 +139,6 @@ def _few_seeds(n_seeds: int) -> list[str]:
     return []
 
 
-def _extreme(column: Column) -> str:
-    return "lowest" if column.lower_is_better else "highest"
-
-
 def _nothing_beats(leaderboard: Leaderboard, best: Row, column: Column, decimals: int) -> str:
     reference = leaderboard.row(REFERENCE)
     label = fmt.metric_label(column.metric)
@@ -162,10 +157,14 @@ def _against_reference(best: Row, column: Column, decimals: int) -> str:
     if best.versus_reference is None:
         return ""
     if best.beats_reference:
-        ahead = gap(_size(best.versus_reference), column, decimals, sign=False)
+        ahead = gap(magnitude(best.versus_reference), column, decimals, sign=False)
         return f"; in this run it beats the untrained {REFERENCE} by {ahead}"
     behind = gap(best.versus_reference, column, decimals)
     return f"; in this run it does not beat the untrained {REFERENCE} (difference {behind})"
+
+
+def _extreme(column: Column) -> str:
+    return "lowest" if column.lower_is_better else "highest"
 
 
 def _cells(leaderboard: Leaderboard) -> str:
@@ -180,19 +179,3 @@ def _cells(leaderboard: Leaderboard) -> str:
     if len(parts) > 1 and not leaderboard.failed:
         del parts[0]
     return " and ".join(parts)
-
-
-def _turned(difference: Estimate | None) -> Estimate:
-    """The same difference seen from the other side."""
-    if difference is None:
-        nan = float("nan")
-        return Estimate(nan, nan, nan, 0, 0)
-    return Estimate(
-        -difference.mean, -difference.high, -difference.low, difference.n, difference.expected
-    )
-
-
-def _size(difference: Estimate | None) -> Estimate:
-    """A difference without its direction, which the sentence tells in words."""
-    turned = _turned(difference)
-    return difference if difference is not None and difference.mean >= 0 else turned

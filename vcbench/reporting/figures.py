@@ -1,4 +1,4 @@
-"""Figures as SVG: loss curves, and scores per direction as dots with their intervals.
+"""Figures as SVG: loss curves; scores and differences as dots with their intervals.
 
 Each panel is a small SVG of its own, so that the page can lay panels out for a phone as for a wide
 screen. Its colours are the page's: CSS variables `--series-0` to `--series-5`, `--rule`, `--muted`
@@ -22,13 +22,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from vcbench.reporting import format as fmt
+from vcbench.reporting.model import Column, Effect
 from vcbench.statistics import Estimate
 
 # Okabe & Ito, "Color Universal Design", 2008, without yellow, which is lost on white. Beyond six
 # systems the colours come again with another dash.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (1.5, 1.5), (6, 2, 1.5, 2))
-INK, RULE, MUTED = "#222222", "#c8c8c8", "#707070"
+INK, RULE, MUTED, PAPER = "#222222", "#c8c8c8", "#707070", "#fdfcfb"
 
 MAX_POINTS = 160
 _FIRST_PANELS = ("discriminator", "generator_adversarial", "cycle", "identity", "validation")
@@ -153,6 +154,63 @@ def direction_panel(
         return Panel(title=direction, svg=_inline(figure, prefix=prefix))
 
 
+def effects_panel(
+    effects: Sequence[Effect],
+    column: Column,
+    *,
+    title: str,
+    axis_label: str,
+) -> Panel | None:
+    """Differences to a baseline as dots with intervals, a row per system, and a line at zero.
+
+    A filled dot is decided (better, worse, equal), a grey, hollow one is not. Systems' own
+    colours would say nothing here and repeat in a sweep. None where there is nothing to draw.
+    """
+    found = [effect.differences[column.key] for effect in effects]
+    limits = shared_limits([*found, Estimate(0.0, 0.0, 0.0, 1, 1)])
+    if limits is None or not any(np.isfinite(d.mean) for d in found):
+        return None
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(4.6, 0.75 + 0.2 * len(effects)), layout="constrained")
+        axes = figure.add_subplot()
+        axes.axvline(0, color=INK, linewidth=0.8)
+        for y, (effect, difference) in enumerate(zip(effects, found, strict=True)):
+            filled = effect.decided or effect.decision == "equal"
+            colour = INK if filled else MUTED
+            if not np.isfinite(difference.mean):
+                axes.annotate(
+                    "not compared",
+                    (0, y),
+                    xytext=(5, 0),
+                    textcoords="offset points",
+                    color=MUTED,
+                    fontsize=7,
+                    va="center",
+                )
+                continue
+            if difference.has_interval:
+                ends = [difference.low, difference.high]
+                axes.plot(ends, [y, y], color=colour, linewidth=1.4)
+            axes.plot(
+                [difference.mean],
+                [y],
+                marker="o",
+                markersize=4.8,
+                markerfacecolor=colour if filled else PAPER,
+                markeredgecolor=colour,
+                linestyle="none",
+            )
+        axes.set_yticks(range(len(effects)), [fmt.shortened(e.system, 28) for e in effects])
+        axes.set_ylim(len(effects) - 0.4, -0.6)
+        axes.set_xlim(*limits)
+        axes.set_xlabel(axis_label)
+        axes.grid(axis="x", color=RULE, linewidth=0.4)
+        axes.set_axisbelow(True)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        return Panel(title=title, svg=_inline(figure, prefix="effects"))
+
+
 def shared_limits(estimates: Sequence[Estimate]) -> tuple[float, float] | None:
     """A range that holds every mean and interval with a little room, or None if there is none."""
     values = np.array([[e.mean, e.low, e.high] for e in estimates], dtype=np.float64)
@@ -222,6 +280,6 @@ def _inline(figure: Figure, *, prefix: str) -> str:
     for i, colour in enumerate(COLOURS):
         body = body.replace(colour, f"var(--series-{i})")
     body = body.replace(INK, "currentColor").replace(RULE, "var(--rule)")
-    body = body.replace(MUTED, "var(--muted)")
+    body = body.replace(MUTED, "var(--muted)").replace(PAPER, "var(--paper)")
     namespaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     return f'<svg {namespaces} {view.group(0) if view else ""} aria-hidden="true">{body}'

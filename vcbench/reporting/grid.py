@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vcbench import baselines
 from vcbench.reporting import format as fmt
-from vcbench.reporting.answer import decimals_of, gap, intervals
+from vcbench.reporting.answer import intervals
 from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Row
+from vcbench.reporting.verdict import DISTORTION, OVER_SMOOTHING, decision_words
+from vcbench.reporting.wording import decimals_of, gap
 
 NOT_BETTER = "†"
 UNHEALTHY = "‡"
-DISTORTION = "mcd"
-OVER_SMOOTHING = "gv-distance"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,42 @@ def leaderboard_grid(leaderboard: Leaderboard) -> Grid:
         for row in board.rows
     ]
     return Grid(tuple(headers), tuple(rows), frozenset({1}))
+
+
+def effects_grid(leaderboard: Leaderboard) -> Grid:
+    """The comparison: a row per system, its differences to the baseline; the asked metric first."""
+    comparison = leaderboard.comparison
+    if comparison is None:
+        return Grid((), (), frozenset())
+    columns = effect_columns(leaderboard)
+    decimals = {c.key: effect_decimals(leaderboard, c) for c in columns}
+    headers = ["system", fmt.metric_label(comparison.column.metric), *map(header, columns)]
+    rows = [
+        (
+            fmt.one_line(effect.system),
+            decision_words(effect),
+            *(
+                fmt.with_interval(effect.differences[c.key], decimals[c.key], sign=True)
+                for c in columns
+            ),
+        )
+        for effect in comparison.effects
+    ]
+    return Grid(tuple(headers), tuple(rows), frozenset({0, 1}))
+
+
+def effect_columns(leaderboard: Leaderboard) -> list[Column]:
+    """The metric that the comparison is about, then the others of the suite."""
+    asked = leaderboard.comparison.column.key if leaderboard.comparison else ""
+    return sorted(leaderboard.columns, key=lambda column: column.key != asked)
+
+
+def effect_decimals(leaderboard: Leaderboard, column: Column) -> int:
+    """Decimals for all differences of a column."""
+    decimals = decimals_of(leaderboard, column)
+    effects = leaderboard.comparison.effects if leaderboard.comparison else ()
+    found = (e.differences[column.key] for e in effects)
+    return max((fmt.decimals_for_difference(d, decimals) for d in found), default=decimals)
 
 
 def direction_grid(leaderboard: Leaderboard, column: Column) -> Grid:
@@ -96,6 +133,7 @@ def notes(leaderboard: Leaderboard) -> list[str]:
         "of work per second of speech. Parameters and MACs: of one generator, the latter over 128 "
         "frames.",
         reference_note(board),
+        *baseline_note(board),
     ]
     if rank_note(board):
         found.append(rank_note(board))
@@ -116,6 +154,14 @@ def over_smoothing_note(leaderboard: Leaderboard) -> list[str]:
     else:
         beside = "no measure of over-smoothing was in the suite"
     return [f"{label} alone rewards over-smoothing: {beside}."]
+
+
+def baseline_note(leaderboard: Leaderboard) -> list[str]:
+    """What each baseline of the table is."""
+    known = [r.system for r in leaderboard.baselines if r.system in baselines.SUMMARIES]
+    return [f"Baselines. {'; '.join(f'{b}: {baselines.SUMMARIES[b]}' for b in known)}."] * bool(
+        known
+    )
 
 
 def rank_note(leaderboard: Leaderboard) -> str:

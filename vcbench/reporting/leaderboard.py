@@ -11,21 +11,18 @@ Who is marked: a trained system *beats* the untrained `mean-variance` conversion
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from vcbench.reporting import format as fmt
+from vcbench.reporting.comparison import compare
 from vcbench.reporting.crops import check_crops
 from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Measured, Row, Speed
 from vcbench.reporting.run_files import Cell, RunFiles
 from vcbench.reporting.seeds import difference_over_seeds
 from vcbench.statistics import Estimate, mean_with_interval, paired_difference
-
-_SAID = {"timeout": "timed out", "oom": "ran out of memory"}
 
 
 def build(run: RunFiles) -> Leaderboard:
@@ -77,8 +74,9 @@ def build(run: RunFiles) -> Leaderboard:
             for key, frame in frames.items()
         },
         speeds=speeds,
-        crops=check_crops(run.cells),
+        crops=check_crops(run.cells, run.suite),
         n_sentences=len(set().union(*sentences.values())),
+        comparison=compare(run.suite, columns, rows, frames),
     )
 
 
@@ -110,10 +108,10 @@ def _ranked(
     baselines = [row for row in rows if not row.trained]
     if not columns:
         blank = "nothing was scored"
-        return (*(replace(r, unranked=_incomplete(r) or blank) for r in trained), *baselines)
+        return (*(replace(r, unranked=r.incomplete() or blank) for r in trained), *baselines)
     first = columns[0]
     sign = 1 if first.lower_is_better else -1
-    reasons = {row.system: _incomplete(row, first) for row in trained}
+    reasons = {row.system: row.incomplete(first) for row in trained}
     complete = sorted(
         (row for row in trained if not reasons[row.system]),
         key=lambda row: (sign * row.scores[first.key].mean, row.system),
@@ -144,28 +142,6 @@ def _ranked(
             )
         )
     return (*done, *baselines)
-
-
-def _incomplete(row: Row, column: Column | None = None) -> str:
-    """Why a system cannot be ranked, or an empty string."""
-    counts = Counter(_said(cell) for cell in row.cells if not cell.ok)
-    if counts:
-        listed = fmt.listing(f"{n} {said}" for said, n in counts.items())
-        return f"of {fmt.count_of(len(row.cells), 'cell')}, {listed}"
-    if column is not None:
-        estimate = row.scores[column.key]
-        if estimate.n < estimate.expected or not estimate.n:
-            missing = estimate.expected - estimate.n
-            label = fmt.metric_label(column.metric)
-            return f"{label} undefined for {missing} of {estimate.expected} utterances"
-    return ""
-
-
-def _said(cell: Cell) -> str:
-    """How a cell ended that did not end well; of a skipped one, also why."""
-    if cell.skipped and cell.reason:
-        return f"skipped ({cell.reason})"
-    return _SAID.get(cell.status, cell.status)
 
 
 def _columns(run: RunFiles) -> tuple[Column, ...]:

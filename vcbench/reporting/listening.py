@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 from vcbench.reporting import format as fmt
-from vcbench.reporting.answer import decimals_of
 from vcbench.reporting.model import Leaderboard
 from vcbench.reporting.run_files import RunFiles, Sample, inside
+from vcbench.reporting.wording import decimals_of
 
 # Under each player stand the suite's first metrics; all others are in results.csv.
 N_METRICS = 2

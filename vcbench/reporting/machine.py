@@ -11,6 +11,7 @@ from typing import Any
 from vcbench.reporting import format as fmt
 from vcbench.reporting.answer import answer, doubts, intervals
 from vcbench.reporting.model import REFERENCE, Leaderboard, Row
+from vcbench.reporting.verdict import effect_notes
 from vcbench.statistics import Estimate
 
 
@@ -51,12 +52,14 @@ def json_text(leaderboard: Leaderboard) -> str:
             }
             for c in leaderboard.columns
         },
+        "comparison": _json_comparison(leaderboard),
         "rows": [_json_row(leaderboard, row) for row in leaderboard.rows],
         "same_crops": {
             "ok": leaderboard.crops.ok,
             "groups_compared": leaderboard.crops.compared,
             "mismatches": list(leaderboard.crops.mismatches),
             "without_hash": list(leaderboard.crops.unknown),
+            "fed_differently": list(leaderboard.crops.fed),
         },
     }
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -89,18 +92,48 @@ def _record(leaderboard: Leaderboard, row: Row) -> dict[str, Any]:
     return {key: "" if value is None else value for key, value in record.items()}
 
 
-def _json_row(leaderboard: Leaderboard, row: Row) -> dict[str, Any]:
-    def nested(estimate: Estimate | None) -> dict[str, Any] | None:
-        if estimate is None:
-            return None
-        raw = _estimate(estimate)
-        return {
-            "mean": raw["mean"],
-            "ci95": None if raw["ci95_low"] is None else [raw["ci95_low"], raw["ci95_high"]],
-            "n": estimate.n,
-            "expected": estimate.expected,
-        }
+def _json_comparison(leaderboard: Leaderboard) -> dict[str, Any] | None:
+    comparison = leaderboard.comparison
+    if comparison is None:
+        return None
+    return {
+        "baseline": comparison.baseline,
+        "baseline_missing_because": comparison.baseline_reason or None,
+        "metric": comparison.column.key,
+        "seeds": comparison.n_seeds,
+        "sentences": comparison.n_sentences,
+        "seeds_and_sentences_needed": comparison.needed,
+        "confidence_each": comparison.level,
+        "notes": effect_notes(leaderboard),
+        "systems": [
+            {
+                "system": effect.system,
+                "decision": effect.decision,
+                "missing_because": effect.reason or None,
+                "every_score_equal": effect.identical,
+                "differences": {
+                    key: _nested(found, interval="simultaneous_ci95")
+                    for key, found in effect.differences.items()
+                },
+            }
+            for effect in comparison.effects
+        ],
+    }
 
+
+def _nested(estimate: Estimate | None, *, interval: str = "ci95") -> dict[str, Any] | None:
+    if estimate is None:
+        return None
+    raw = _estimate(estimate)
+    return {
+        "mean": raw["mean"],
+        interval: None if raw["ci95_low"] is None else [raw["ci95_low"], raw["ci95_high"]],
+        "n": estimate.n,
+        "expected": estimate.expected,
+    }
+
+
+def _json_row(leaderboard: Leaderboard, row: Row) -> dict[str, Any]:
     return {
         "rank": row.rank,
         "system": row.system,
@@ -108,16 +141,16 @@ def _json_row(leaderboard: Leaderboard, row: Row) -> dict[str, Any]:
         "unranked_because": row.unranked or None,
         "cells_ok": row.cells_ok,
         "cells": len(row.cells),
-        "scores": {c.key: nested(row.scores[c.key]) for c in leaderboard.columns},
+        "scores": {c.key: _nested(row.scores[c.key]) for c in leaderboard.columns},
         "per_direction": {
             c.key: {
-                d: nested(leaderboard.per_direction[c.key][row.system][d])
+                d: _nested(leaderboard.per_direction[c.key][row.system][d])
                 for d in leaderboard.directions
             }
             for c in leaderboard.columns
         },
         f"beats_{REFERENCE}": row.beats_reference,
-        f"versus_{REFERENCE}": nested(row.versus_reference),
+        f"versus_{REFERENCE}": _nested(row.versus_reference),
         "training_iterations_per_second": row.iterations_per_second,
         "conversion_real_time_factor": row.real_time_factor,
         "generator_parameters": row.parameters,

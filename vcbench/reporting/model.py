@@ -6,15 +6,20 @@ All values are computed in `vcbench.reporting.leaderboard`; these classes only h
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from vcbench.reporting import format as fmt
 from vcbench.reporting.crops import CropCheck
 from vcbench.reporting.run_files import Cell
-from vcbench.statistics import Estimate
+from vcbench.reporting.seeds import seeds_needed
+from vcbench.statistics import CONFIDENCE, Estimate
 
 REFERENCE = "mean-variance"
+Decision = Literal["better", "worse", "undecided", "equal", "missing"]
+_SAID = {"timeout": "timed out", "oom": "ran out of memory"}
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,21 @@ class Row:
         """`CELL: what was noticed while it trained`, in the order of the cells."""
         return tuple(f"{cell.cell}: {flag}" for cell in self.cells for flag in cell.health)
 
+    def incomplete(self, column: Column | None = None) -> str:
+        """Why the system cannot be set beside others in that metric, or an empty string."""
+        counts = Counter(_said(cell) for cell in self.cells if not cell.ok)
+        if counts:
+            listed = fmt.listing(f"{n} {said}" for said, n in counts.items())
+            return f"of {fmt.count_of(len(self.cells), 'cell')}, {listed}"
+        if column is not None:
+            estimate, label = self.scores.get(column.key), fmt.metric_label(column.metric)
+            if estimate is None:
+                return f"{label} was not scored"
+            if estimate.n < estimate.expected or not estimate.n:
+                missing = estimate.expected - estimate.n
+                return f"{label} undefined for {missing} of {estimate.expected} utterances"
+        return ""
+
     def value(self, phase: str, metric: str) -> float | None:
         """A throughput figure (of the first device where there are several), or None."""
         return None if self.speed is None else self.speed.value(phase, metric)
@@ -124,6 +144,65 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Effect:
+    """What one system changes: its scores minus those of a comparison's baseline.
+
+    `differences` has an entry for every column. `decision` is about the comparison's own metric;
+    `reason` says why there is none (missing). `identical`: no score differs, in any metric.
+    `n_seeds` is 0 where neither system trains. `claimable`: seeds and sentences are enough for a
+    claim, see `vcbench.reporting.comparison`.
+    """
+
+    system: str
+    differences: Mapping[str, Estimate]
+    decision: Decision
+    reason: str = ""
+    identical: bool = False
+    n_seeds: int = 0
+    claimable: bool = False
+
+    @property
+    def decided(self) -> bool:
+        """Whether the interval lies on one side of zero, and seeds are enough to say so."""
+        return self.decision in ("better", "worse")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The answer's numbers: every system of the family against one baseline, in one metric.
+
+    `baseline_reason` says why the baseline cannot be compared, or is empty.
+    """
+
+    baseline: str
+    column: Column
+    effects: tuple[Effect, ...]
+    n_sentences: int
+    baseline_reason: str = ""
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """The baseline and what is set against it."""
+        return (self.baseline, *(effect.system for effect in self.effects))
+
+    @property
+    def level(self) -> float:
+        """Confidence level of each interval; all together hold with 0.95."""
+        return 1 - (1 - CONFIDENCE) / len(self.effects)
+
+    @property
+    def needed(self) -> int:
+        """Seeds, and sentences, without which no claim is made."""
+        return seeds_needed(len(self.effects))
+
+    @property
+    def n_seeds(self) -> int:
+        """The fewest trainings of any system that could be compared; 0 if none was trained."""
+        seeds = [e.n_seeds for e in self.effects if e.n_seeds and e.decision != "missing"]
+        return min(seeds, default=0)
+
+
+@dataclass(frozen=True)
 class Leaderboard:
     """All that the tables and the page show about scores.
 
@@ -143,6 +222,7 @@ class Leaderboard:
     speeds: tuple[Speed, ...]
     crops: CropCheck
     n_sentences: int
+    comparison: Comparison | None = None
 
     @property
     def ranked_by(self) -> Column | None:
@@ -200,3 +280,10 @@ class Leaderboard:
     def row(self, system: str) -> Row | None:
         """The row of one system."""
         return next((row for row in self.rows if row.system == system), None)
+
+
+def _said(cell: Cell) -> str:
+    """How a cell ended that did not end well; of a skipped one, also why."""
+    if cell.skipped and cell.reason:
+        return f"skipped ({cell.reason})"
+    return _SAID.get(cell.status, cell.status)

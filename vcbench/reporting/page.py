@@ -19,20 +19,31 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from vcbench.reporting import format as fmt
-from vcbench.reporting.answer import answer, decimals_of, doubts
+from vcbench.reporting.answer import doubts, sentences
 from vcbench.reporting.figures import (
     Panel,
     Style,
     direction_panel,
+    effects_panel,
     loss_panels,
     shared_limits,
     styles,
 )
-from vcbench.reporting.grid import NOT_BETTER, UNHEALTHY, header, notes, reference_gap
+from vcbench.reporting.grid import (
+    NOT_BETTER,
+    UNHEALTHY,
+    effect_columns,
+    effect_decimals,
+    header,
+    notes,
+    reference_gap,
+)
 from vcbench.reporting.listening import listening
 from vcbench.reporting.method import how_it_was_done, throughput_table
 from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Row
 from vcbench.reporting.run_files import RunFiles
+from vcbench.reporting.verdict import decision_words, effect_notes
+from vcbench.reporting.wording import decimals_of
 from vcbench.statistics import Estimate
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -57,7 +68,11 @@ def page(run: RunFiles, leaderboard: Leaderboard) -> str:
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         suite=fmt.one_line(leaderboard.suite),
         question=fmt.one_line(leaderboard.question),
-        answer=_pieces(answer(leaderboard), [row.system for row in leaderboard.rows]),
+        answer=[
+            _pieces(sentence, [row.system for row in leaderboard.rows])
+            for sentence in sentences(leaderboard)
+        ],
+        effects=_effects(leaderboard, look),
         doubts=doubts(leaderboard),
         facts=_facts(leaderboard),
         columns=[_column(column) for column in leaderboard.columns],
@@ -91,6 +106,42 @@ def _pieces(text: str, names: Iterable[str]) -> list[tuple[str, str]]:
         for i, part in enumerate(parts)
         if part
     ]
+
+
+def _effects(leaderboard: Leaderboard, look: dict[str, Style]) -> dict[str, Any] | None:
+    """The comparison: a plot in the metric it asks about, and a table with the other metrics."""
+    comparison = leaderboard.comparison
+    if comparison is None:
+        return None
+    column = comparison.column
+    good = "left" if column.lower_is_better else "right"
+    panel = effects_panel(
+        comparison.effects,
+        column,
+        title=f"{fmt.metric_label(column.metric)} less that of {fmt.one_line(comparison.baseline)}",
+        axis_label=f"difference in {header(column)}; {good} is better",
+    )
+    columns = effect_columns(leaderboard)
+    decimals = {c.key: effect_decimals(leaderboard, c) for c in columns}
+    return {
+        "baseline": fmt.one_line(comparison.baseline),
+        "asked": fmt.metric_label(column.metric),
+        "panel": _inlined([panel])[0] if panel else None,
+        "columns": [_column(c) for c in columns],
+        "rows": [
+            {
+                "system": fmt.one_line(effect.system),
+                "style": look.get(effect.system),
+                "decision": decision_words(effect),
+                "decided": effect.decided,
+                "scores": [
+                    _score(effect.differences[c.key], decimals[c.key], sign=True) for c in columns
+                ],
+            }
+            for effect in comparison.effects
+        ],
+        "notes": effect_notes(leaderboard),
+    }
 
 
 def _facts(leaderboard: Leaderboard) -> list[str]:
@@ -137,7 +188,7 @@ def _groups(leaderboard: Leaderboard, look: dict[str, Style]) -> list[dict[str, 
     groups = [
         ("Trained systems", leaderboard.ranked),
         ("Trained, incomplete: not ranked", [r for r in leaderboard.trained if r.rank is None]),
-        ("Baselines, untrained", leaderboard.baselines),
+        ("Baselines", leaderboard.baselines),
     ]
     tracks = {column.key: _Track(leaderboard, column) for column in leaderboard.columns}
     return [
@@ -212,9 +263,11 @@ class _Track:
         return 100 * (value - self.limits[0]) / (self.limits[1] - self.limits[0])
 
 
-def _score(estimate: Estimate, decimals: int, track: _Track | None = None) -> dict[str, Any]:
+def _score(
+    estimate: Estimate, decimals: int, track: _Track | None = None, *, sign: bool = False
+) -> dict[str, Any]:
     return {
-        "mean": fmt.number(estimate.mean, decimals),
+        "mean": (fmt.signed if sign else fmt.number)(estimate.mean, decimals),
         "interval": fmt.interval(estimate, decimals),
         "missing": f"{fmt.scored(estimate)} scored" if estimate.n < estimate.expected else "",
         "sort": _sortable(estimate.mean),

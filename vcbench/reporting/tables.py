@@ -17,12 +17,13 @@ from rich.table import Table
 from rich.text import Text
 
 from vcbench.reporting import format as fmt
-from vcbench.reporting.answer import answer, decimals_of, doubts
+from vcbench.reporting.answer import answer, doubts
 from vcbench.reporting.grid import (
     NOT_BETTER,
     UNHEALTHY,
     Grid,
     direction_grid,
+    effects_grid,
     header,
     leaderboard_grid,
     marks,
@@ -30,6 +31,8 @@ from vcbench.reporting.grid import (
     protocol_notes,
 )
 from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Row
+from vcbench.reporting.verdict import effect_notes
+from vcbench.reporting.wording import decimals_of
 
 # A bracket matters only where a link's address or definition follows it.
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_<>|&]|~(?=~)|\](?=[(\[:]))")
@@ -68,6 +71,9 @@ def markdown(leaderboard: Leaderboard) -> str:
     if board.question:
         parts.insert(1, f"*{_md(board.question)}*")
     parts += [f"**Warning:** {_md(doubt)}" for doubt in doubts(board)]
+    if board.comparison:
+        parts += ["## Effects", _md_table(effects_grid(board))]
+        parts += ["\n".join(f"- {_md(note)}" for note in effect_notes(board)), "## Leaderboard"]
     parts += [_md_table(leaderboard_grid(board))]
     parts += ["\n".join(f"- {_md(note)}" for note in [*protocol_notes(board), *notes(board)])]
     for column in board.columns:

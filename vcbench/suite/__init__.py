@@ -20,12 +20,15 @@ from typing import Any
 from vcbench.errors import UsageError, did_you_mean
 from vcbench.plugins import Registry
 from vcbench.suite.check import Component, System, check, one_line
+from vcbench.suite.compare import Compare
 from vcbench.suite.merge import Sources, merge_suite
 from vcbench.suite.positions import Node, Problem, show, usage_error
-from vcbench.suite.schema import SYSTEM_PARTS, Features, Training, label
+from vcbench.suite.schema import SYSTEM_PARTS, Features, Training
+from vcbench.suite.wording import label
 
 __all__ = [
     "Cell",
+    "Compare",
     "Component",
     "Features",
     "Pair",
@@ -72,8 +75,9 @@ class Suite:
     """A suite that has been checked.
 
     `path` is the file it was read from, `registry` finds the plugins it names, `budget` is the one
-    that was asked for. `training` is None only where no system is trained. All other fields are
-    described in `vcbench.suite.schema`.
+    that was asked for. `systems` holds those that a sweep made, behind the suite's own. `training`
+    is None only where no system is trained. All other fields are described in
+    `vcbench.suite.schema`.
     """
 
     name: str
@@ -84,6 +88,7 @@ class Suite:
     pairs: tuple[Pair, ...]
     features: Features
     systems: Mapping[str, System]
+    compare: Compare | None
     baselines: tuple[str, ...]
     training: Training | None
     scale: float
@@ -98,7 +103,7 @@ class Suite:
         """The suite as plain JSON values with every default filled in.
 
         It is a suite itself: read again, it resolves to the same. Budgets and the base are merged
-        in and gone. Each system has its whole training.
+        in and gone, and a sweep has become its systems. Each system has its whole training.
         """
         folder = self.path.resolve().parent
         return {
@@ -114,6 +119,12 @@ class Suite:
                     "training": system.training.model_dump(mode="json"),
                 }
                 for name, system in self.systems.items()
+            },
+            "compare": self.compare
+            and {
+                "baseline": self.compare.baseline,
+                "against": list(self.compare.against),
+                "metric": self.compare.metric,
             },
             "baselines": list(self.baselines),
             "training": self.training and self.training.model_dump(mode="json"),
@@ -197,6 +208,7 @@ def load(
         pairs=tuple(Pair(*pair.split("-")) for pair in keys.pairs),
         features=keys.features,
         systems=checked.systems,
+        compare=checked.compare,
         baselines=keys.baselines,
         training=checked.training,
         scale=keys.scale,

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from inspect import Parameter
 from typing import Any
 
@@ -14,16 +15,12 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from vcbench.errors import PluginError, did_you_mean
 from vcbench.plugins import Kind, Registry
+from vcbench.suite.compare import Compare, comparison
 from vcbench.suite.positions import KeyPath, Node, Problem, merge, show
-from vcbench.suite.schema import (
-    BASELINES,
-    SYSTEM_PARTS,
-    SuiteKeys,
-    Training,
-    label,
-    model_problems,
-    option_value,
-)
+from vcbench.suite.recipe import recipe_problems
+from vcbench.suite.schema import BASELINES, SYSTEM_PARTS, SuiteKeys, SystemKeys, Training
+from vcbench.suite.sweep import Made, made_systems
+from vcbench.suite.wording import label, model_problems, option_value
 
 
 @dataclass(frozen=True)
@@ -47,15 +44,22 @@ class System:
     objective: Component
     training: Training
 
+    @property
+    def content(self) -> str:
+        """All but the name: equal for systems that are the same but for what they are called."""
+        parts = [asdict(getattr(self, part)) for part in SYSTEM_PARTS]
+        return json.dumps([*parts, self.training.model_dump(mode="json")], sort_keys=True)
+
 
 @dataclass(frozen=True)
 class Checked:
-    """A suite without problems."""
+    """A suite without problems; `systems` holds those that a sweep made too."""
 
     keys: SuiteKeys
     corpus: Component
     systems: Mapping[str, System]
     training: Training | None
+    compare: Compare | None
 
 
 def check(root: Node, registry: Registry) -> tuple[Checked | None, list[Problem]]:
@@ -67,14 +71,29 @@ def check(root: Node, registry: Registry) -> tuple[Checked | None, list[Problem]
     for index, metric in enumerate(root.items("metrics")):
         named = Node({"name": metric}, metric.place)
         checker.component("metric", named, ("metrics", index))
-    systems = {name: checker.system(name, node) for name, node in root.entries("systems").items()}
+    entries = root.entries("systems")
+    systems = {name: checker.system(name, node) for name, node in entries.items()}
+    whole = {name: system for name, system in systems.items() if system}
+    made, unusable = made_systems(root)
+    problems += unusable
+    left_out = checker.add_made(whole, made)
+    kept = [name for name in made if name not in left_out]
+    base = next((one.base for one in made.values()), None)
+    if made and not kept:
+        text = f"sweep: makes nothing but '{base}' again; give other values"
+        checker.add(root.value["sweep"], text)
+    compare = None
+    sweep = root.find("sweep")
+    # What a sweep would have made is otherwise unknown.
+    if made or sweep is None or sweep.value is None:
+        compare, wrong = comparison(root, [*entries, *kept], kept, base)
+        problems += wrong
     training = checker.training(root.find("training"))
     if keys and not keys.systems and not keys.baselines:
         checker.add(root, "nothing to run: give at least one system or baseline")
     if problems or keys is None or corpus is None:
         return None, problems
-    whole = {name: system for name, system in systems.items() if system}
-    return Checked(keys, corpus, whole, training), problems
+    return Checked(keys, corpus, whole, training, compare), problems
 
 
 class _Checker:
@@ -108,15 +127,50 @@ class _Checker:
                     self.add(node, f"{where}{show(value)} repeats {show(seen[same])}{why}")
                 seen.setdefault(same, value)
 
-    def system(self, name: str, node: Node) -> System | None:
-        """One system, its training merged over the suite's."""
+    def add_made(self, systems: dict[str, System], made: Mapping[str, Made]) -> set[str]:
+        """Add to `systems` those that a sweep makes; the names of those that are left out.
+
+        A combination of a grid that is the base itself is left out: the base stands for it.
+        """
+        names = {system.content: name for name, system in systems.items()}
+        left_out = set()
+        for name, one in made.items():
+            system = self.made(name, one)
+            if system is None:
+                continue
+            same = names.setdefault(system.content, name)
+            if same == one.base and one.in_grid:
+                left_out.add(name)
+            elif same != name:
+                reason = "two equal systems differ by chance alone; leave this value out"
+                self.add(one.node, f"sweep: '{name}' is the same as '{same}': {reason}")
+            else:
+                systems[name] = system
+        return left_out
+
+    def made(self, name: str, one: Made) -> System | None:
+        """A system that a sweep made; what is wrong with it is reported in the sweep."""
+        known, self.problems = self.problems, []
+        self.problems += model_problems(SystemKeys, one.node, prefix=("systems", one.base))[1]
+        system = self.system(name, one.node, path=("systems", one.base))
+        own, self.problems = self.problems, known
+        for problem in own:
+            if problem.place in one.places:
+                known.append(problem)
+            elif problem not in known:  # which is the base's too
+                known.append(Problem(one.node.place, problem.text))
+        return None if own else system
+
+    def system(self, name: str, node: Node, *, path: KeyPath = ()) -> System | None:
+        """One system, its training merged over the suite's; messages name it by `path`."""
+        path = path or ("systems", name)
         if not isinstance(node.value, dict):
             return None
         if name in BASELINES:
             text = f"systems: '{name}' is the name of a baseline; give the system another one"
             self.add(node, text, at_key=True)
         generator, discriminator, objective = (
-            self.component(kind, node.find(part), ("systems", name, part))
+            self.component(kind, node.find(part), (*path, part))
             for part, kind in SYSTEM_PARTS.items()
         )
         base, own = self.root.find("training"), node.find("training")
@@ -137,13 +191,9 @@ class _Checker:
         self.problems += problems
         if training is None:
             return None
-        start, last = training.decay_start, training.iterations
-        if start is None:
-            return training.model_copy(update={"decay_start": last // 2})
-        if start > last:
-            text = f"training.decay_start: {start} lies after the last iteration"
-            valid = f"valid: 0 to {last}, or null for half of them"
-            self.add(node.find("decay_start") or node, f"{text}; {valid}")
+        self.problems += recipe_problems(training, node)
+        if training.decay_start is None and training.learning_rate_decay == "linear":
+            return training.model_copy(update={"decay_start": training.iterations // 2})
         return training
 
     def component(self, kind: Kind, node: Node | None, path: KeyPath) -> Component | None:

@@ -53,6 +53,8 @@ def json_schema() -> Schema:
         "properties": {
             "corpus": {"required": ["name"]},
             "training": {"required": training.pop("required")},
+            "sweep": {"required": definitions["SweepKeys"].pop("required")},
+            "compare": {"required": definitions["CompareKeys"].pop("required")},
             "systems": {
                 "additionalProperties": {
                     "required": system.pop("required"),

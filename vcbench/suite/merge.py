@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from suites import shipped, shipped_path
+from suites import shipped_path, shipped_paths
 from vcbench.errors import did_you_mean
 from vcbench.suite.positions import (
     MAX_DEPTH,
@@ -79,7 +79,8 @@ class Sources:
         extends = own.find("extends")
         if extends is None or not isinstance(extends.value, str):
             return own
-        base_path = locate(extends.value, self.path.parent)
+        folder, named = self.path.parent, extends.value
+        base_path = locate(named, folder) or locate(f"{named}.yaml", folder)
         if base_path is None:
             raise usage_error([*self.problems, _not_found(extends.value, extends.place)])
         base = self._read(base_path)
@@ -138,11 +139,11 @@ def locate(name_or_path: str, folder: Path) -> Path | None:
             return folder / name_or_path
     except OSError:  # a name longer than the file system allows
         return None
-    return next((shipped_path(name) for name, _ in shipped() if name == name_or_path), None)
+    return shipped_path(name_or_path)
 
 
 def _not_found(name_or_path: str, place: Place) -> Problem:
-    hint = did_you_mean(name_or_path, [name for name, _ in shipped()])
+    hint = did_you_mean(name_or_path, shipped_paths())
     return Problem(place, f"no file {show(name_or_path)}, nor a shipped suite of that name; {hint}")
 
 
@@ -178,8 +179,13 @@ def _absolute(path: Path) -> Path:
 
 
 def _keys(dotted: str, root: Node) -> list[str]:
-    """The keys of a dotted path; a key of `root` that itself holds dots is found as one."""
+    """The keys of a dotted path; a key of `root` that itself holds dots is found as one.
+
+    What stands below a sweep's `one_at_a_time` or `grid` is one key, with dots.
+    """
     parts = dotted.split(".")
+    if parts[0] == "sweep" and len(parts) > 2:
+        return [*parts[:2], ".".join(parts[2:])]
     keys: list[str] = []
     while parts:
         existing = root.entries(*keys)

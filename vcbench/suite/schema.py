@@ -1,33 +1,21 @@
-"""What a suite file may say: the models, and how their errors are worded and placed.
+"""What a suite file may say: types and bounds of the keys that vcbench itself defines.
 
-The models check types and bounds of the keys that vcbench itself defines. What a plugin may be
-given is checked against the plugin's own signature (`option_value`).
+What a plugin may be given is checked against the plugin's own signature, and what depends on two
+keys at once in `vcbench.suite.check`.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PydanticUserError,
-    StringConstraints,
-    TypeAdapter,
-    ValidationError,
-)
-from pydantic_core import ErrorDetails, to_jsonable_python
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from vcbench.errors import did_you_mean
 from vcbench.plugins import Kind
-from vcbench.suite.positions import KeyPath, Node, Problem, show
 
-Baseline = Literal["source-copy", "mean-variance", "resynthesis"]
-BASELINES: tuple[Baseline, ...] = ("source-copy", "mean-variance", "resynthesis")
+Baseline = Literal["source-copy", "mean-variance", "resynthesis", "parallel-gmm"]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+# The others need more than two speakers' speech.
+DEFAULT_BASELINES: tuple[Baseline, ...] = ("source-copy", "mean-variance", "resynthesis")
 # Which plugin kind each key of a system names.
 SYSTEM_PARTS: dict[str, Kind] = {
     "generator": "generator",
@@ -41,14 +29,18 @@ NOT_IN_A_BUDGET = frozenset({"suite", "question", "extends", "plugins", "budgets
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 _SPEAKER = r"[A-Za-z0-9][A-Za-z0-9._]{0,79}"
 PAIR_PATTERN = rf"^{_SPEAKER}-{_SPEAKER}$"
-_PATTERN_WORDS = {
+SWEEP_KEY_PATTERN = r"^((generator|discriminator|objective)(\.[^.]+)?|training\.[^.]+)$"
+PATTERN_WORDS = {
     NAME_PATTERN: "letters, digits, '.', '_' and '-', beginning with a letter or digit",
     PAIR_PATTERN: "two speakers joined by '-', such as SF1-TM3; a speaker's name holds letters, "
     "digits, '.' and '_'",
+    SWEEP_KEY_PATTERN: "a path inside a system: generator, discriminator or objective, an option "
+    "of one such as generator.width, or a key of training such as training.lambda_cycle",
 }
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 PairName = Annotated[str, StringConstraints(pattern=PAIR_PATTERN)]
+SweepKey = Annotated[str, StringConstraints(pattern=SWEEP_KEY_PATTERN)]
 NonNegative = Annotated[float, Field(ge=0)]
 AdamBeta = Annotated[float, Field(ge=0, lt=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -221,6 +213,38 @@ class SystemKeys(_Keys):
     training: dict[str, Any] = Field(default={}, description="Keys of `training` that differ here.")
 
 
+class SweepKeys(_Keys):
+    """Systems that are made from one: like it but for the keys that the sweep changes.
+
+    A key is a path inside a system, such as training.lambda_cycle or generator.width; an empty list
+    of values makes nothing.
+    """
+
+    base: str = Field(description="Name of the system that is changed; it stays as it is.")
+    one_at_a_time: dict[SweepKey, tuple[Any, ...]] = Field(
+        default={}, description="Values of keys: a system for each value, all else as in the base."
+    )
+    grid: dict[SweepKey, tuple[Any, ...]] = Field(
+        default={},
+        description="Values of keys: a system for each combination of values of all of these keys.",
+    )
+
+
+class CompareKeys(_Keys):
+    """The comparison that answers the question."""
+
+    baseline: str = Field(description="Name of the system or baseline to compare with.")
+    against: tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Names of the systems or baselines that are compared with it; null: all other "
+        "systems.",
+    )
+    metric: str | None = Field(
+        default=None, description="The metric that decides; null: the first of the suite's."
+    )
+
+
 class SuiteKeys(_Keys):
     """A vcbench suite: corpus, pairs, systems, training, metrics."""
 
@@ -240,8 +264,16 @@ class SuiteKeys(_Keys):
     )
     features: Features = Field(default=Features(), description="Speech analysis.")
     systems: dict[Name, SystemKeys] = Field(default={}, description="What is compared, by name.")
+    sweep: SweepKeys | None = Field(
+        default=None, description="Further systems, made from one of `systems`."
+    )
+    compare: CompareKeys | None = Field(
+        default=None,
+        description="Which comparison answers the question; null: with a sweep, what it made with "
+        "its base.",
+    )
     baselines: tuple[Baseline, ...] = Field(
-        default=BASELINES, description="Conversions that need no training."
+        default=DEFAULT_BASELINES, description="Conversions to measure the systems by."
     )
     training: Training | None = Field(default=None, description="The recipe of all systems.")
     scale: float = Field(
@@ -265,128 +297,3 @@ class SuiteKeys(_Keys):
     budgets: dict[Name, dict[str, Any]] = Field(
         default={}, description="Keys of this suite that `--budget NAME` replaces."
     )
-
-
-def model_problems(
-    model: type[BaseModel], root: Node, *, prefix: KeyPath = ()
-) -> tuple[Any, list[Problem]]:
-    """(the validated model or None, all problems) of the mapping at `root`.
-
-    `prefix` is the path that messages put before the paths of the mapping.
-    """
-    try:
-        # As JSON, a list is accepted where the model has a tuple, and still no '3' for an int.
-        return model.model_validate_json(json.dumps(root.plain())), []
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-        return None, [_describe(d, root, model, prefix) for d in details if not _is_echo(d)]
-
-
-def _is_echo(error: ErrorDetails) -> bool:
-    """A list is also called too short when it is long enough and an entry of it is wrong."""
-    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
-
-
-def option_value(annotation: Any, node: Node, path: KeyPath) -> tuple[Any, list[Problem]]:
-    """(the value at `node` as plain JSON values, what keeps it from being an `annotation`).
-
-    Where the annotation is float, 5 becomes 5.0: it is the same option.
-    """
-    try:
-        config = ConfigDict(strict=True, arbitrary_types_allowed=True)
-        adapter: TypeAdapter[Any] = TypeAdapter(annotation, config=config)
-    except PydanticUserError:
-        return node.plain(), []  # a type that pydantic cannot check is left to the plugin
-    try:
-        return to_jsonable_python(adapter.validate_json(json.dumps(node.plain()))), []
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-        if all(node.find(*detail["loc"]) for detail in details):
-            return None, [_describe(d, node, None, path) for d in details if not _is_echo(d)]
-        # Each member of a union has its own complaint, under the member's name.
-        words = str(annotation).replace("typing.", "")
-        text = f"{label(path)}must be {words}; got {_found(node.plain())}"
-        return None, [Problem(node.place, text)]
-
-
-def _describe(
-    error: ErrorDetails, root: Node, model: type[BaseModel] | None, prefix: KeyPath
-) -> Problem:
-    """One error of pydantic in vcbench's words, at the place in the file that it is about."""
-    loc = tuple(error["loc"])
-    about_key = loc[-1:] == ("[key]",)
-    loc = loc[:-1] if about_key else loc
-    kind = error["type"]
-    if kind == "missing":
-        place = (root.find(*loc[:-1]) or root).place
-        return Problem(place, f"{label((*prefix, *loc[:-1]))}missing key '{loc[-1]}'")
-    node = root.find(*loc) or root
-    if kind == "extra_forbidden" and model is not None:
-        hint = did_you_mean(str(loc[-1]), _fields_at(model, loc[:-1]))
-        text = f"{label((*prefix, *loc[:-1]))}unknown key {show(loc[-1])}; {hint}"
-        return Problem(node.key or node.place, text)
-    place = (node.key if about_key else None) or node.place
-    found = loc[-1] if about_key else error["input"]
-    return Problem(place, f"{label((*prefix, *loc))}{_complaint(error, found)}")
-
-
-def label(path: KeyPath) -> str:
-    """How messages begin: `training.adam_betas[1]: `; nothing for the root."""
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return f"{text.removeprefix('.')}: " if text else ""
-
-
-def _complaint(error: ErrorDetails, found: object) -> str:
-    """What is valid and what was found instead."""
-    if error["type"] == "literal_error":
-        valid = re.findall(r"'([^']*)'", error["ctx"]["expected"])
-        return f"unknown value {show(found)}; {did_you_mean(str(found), valid)}"
-    return f"{_expectation(error)}; got {_found(found)}"
-
-
-def _found(value: object) -> str:
-    if isinstance(value, dict):
-        return "a mapping"
-    return "an empty list" if value == [] else show(value)
-
-
-def _expectation(error: ErrorDetails) -> str:
-    """What is valid, in words."""
-    kind = error["type"]
-    context: dict[str, Any] = error.get("ctx", {})
-    if kind == "string_pattern_mismatch":
-        pattern = context["pattern"]
-        return f"must be {_PATTERN_WORDS.get(pattern, f'text that matches {pattern}')}"
-    if kind == "string_type" and isinstance(error["input"], int | float):
-        return "must be text (put it in quotes)"
-    if context.get("class_name") == ComponentKeys.__name__:
-        return "must be a plugin's name, or a mapping with its name and its options"
-    return _EXPECTATIONS.get(kind, error["msg"]).format(**context)
-
-
-_EXPECTATIONS = {
-    "int_type": "must be a whole number",
-    "float_type": "must be a number",
-    "string_type": "must be text",
-    "bool_type": "must be true or false",
-    "list_type": "must be a list",
-    "tuple_type": "must be a list",
-    "dict_type": "must be a mapping",
-    "model_type": "must be a mapping",
-    "greater_than": "must be more than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be less than {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
-    "too_short": "must have {min_length} or more entries",
-    "too_long": "must have {max_length} or fewer entries",
-}
-
-
-def _fields_at(model: type[BaseModel], loc: KeyPath) -> Iterable[str]:
-    """Names of the keys that the mapping at `loc` may have."""
-    nested: dict[str, type[BaseModel]] = {
-        "features": Features,
-        "training": Training,
-        "systems": SystemKeys,
-    }
-    return (nested[str(loc[0])] if loc else model).model_fields

@@ -22,14 +22,20 @@ from vcbench.plugins import Registry
 _TRAINING_SOURCES = (
     "vcbench.normalization",
     "vcbench.training.__main__",
+    "vcbench.training.averaging",
     "vcbench.training.cell",
     "vcbench.training.crops",
     "vcbench.training.health",
     "vcbench.training.log",
     "vcbench.training.loop",
+    "vcbench.training.masks",
     "vcbench.training.models",
+    "vcbench.training.optimizers",
+    "vcbench.training.replay",
     "vcbench.training.schedule",
+    "vcbench.training.speech",
     "vcbench.training.step",
+    "vcbench.training.streams",
 )
 
 
@@ -82,6 +88,13 @@ class Recipe:
     log_every: int = 50
     validate_every: int = 500
     checkpoint_every: int = 1000
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Recipe:
+        """From plain JSON values: a suite's `training`, or a stored cell's recipe."""
+        betas = tuple(stored["adam_betas"])
+        stages = tuple(LossStage(**stage) for stage in stored["loss_stages"])
+        return cls(**{**stored, "adam_betas": betas, "loss_stages": stages})
 
 
 @dataclass(frozen=True)
@@ -180,11 +193,8 @@ class Cell:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Cell:
         """Read what `to_json` wrote."""
-        recipe = dict(stored["recipe"])
-        recipe["adam_betas"] = tuple(recipe["adam_betas"])
-        recipe["loss_stages"] = tuple(LossStage(**stage) for stage in recipe["loss_stages"])
         changed: dict[str, Any] = {
-            "recipe": Recipe(**recipe),
+            "recipe": Recipe.from_json(stored["recipe"]),
             "plugin_files": tuple(stored["plugin_files"]),
         }
         for name in ("generator", "discriminator", "objective"):

@@ -24,7 +24,7 @@ FORMAT = "vcbench-checkpoint-1"
 class Checkpoint:
     """State after `iteration` updates.
 
-    training: networks and optimisers, see `CycleGan.state`. statistics: both speakers', by name.
+    training: see `CycleGan.state`. statistics: both speakers', by name.
     pending: sums of the losses since the last line of the log, and their count. crops_sha256:
     chained over every crop that was trained on, in order, beginning with the features they are cut
     from: equal hashes, equal data for two systems. generator_sha256: of the generator's source.

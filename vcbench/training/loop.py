@@ -13,21 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from vcbench import features, fingerprint
+from vcbench import fingerprint
 from vcbench.errors import CellFailure, DataError
-from vcbench.normalization import SpeakerStatistics
 from vcbench.plugins import Registry
 from vcbench.training import health
 from vcbench.training.cell import Cell
 from vcbench.training.checkpoint import Checkpoint
-from vcbench.training.crops import CropStream, chained
+from vcbench.training.crops import chained
 from vcbench.training.log import TrainingLog, write_json
 from vcbench.training.models import build_networks, build_objective, isolated_rng
+from vcbench.training.speech import Speech, crop_stream, gather
 from vcbench.training.step import CycleGan
 
 CHECKPOINT, STATUS = "checkpoint.pt", "status.json"
@@ -44,10 +41,13 @@ def train(
     Returns None if `stop_requested` became true: then a checkpoint of the last whole iteration has
     been written, and calling again continues as if nothing had happened.
 
-    Raises `CellFailure` if a loss is no longer finite, naming it and the iterations.
+    Raises `CellFailure` if a loss is no longer finite, naming it and the iterations, and before
+    anything is trained if the best weights are wanted and no speech is held out to find them by.
     """
     registry = Registry(cell.plugin_files)
-    speech = {name: _Speech(cell, name) for name in (cell.source, cell.target)}
+    speech = {name: Speech(cell, name) for name in (cell.source, cell.target)}
+    if cell.recipe.conversion_weights == "best":
+        _refuse_unvalidated(cell, speech)
     # One scope for the whole training: dropout in a plugin draws from here and nowhere else.
     with isolated_rng("training", cell.pair, cell.seed):
         gan, chance_loss = _build(cell, registry)
@@ -56,7 +56,7 @@ def train(
         code = fingerprint.of_sources(generator.source_files)
         history = _resume(cell, folder / CHECKPOINT, gan, log, code)
         iteration = history.iteration
-        crops = _crop_stream(cell, speech).from_iteration(iteration)
+        crops = crop_stream(cell, speech).from_iteration(iteration)
 
         def save() -> None:
             history.iteration = iteration
@@ -65,7 +65,7 @@ def train(
         recipe = cell.recipe
         while iteration < recipe.iterations:
             crop = next(crops)
-            source, target = _gather(speech, cell, crop)
+            source, target = gather(speech, cell, crop)
             history.crops_sha256 = chained(history.crops_sha256, crop)
             log.add(gan.step(source, target, iteration))
             iteration += 1
@@ -73,7 +73,9 @@ def train(
             if iteration % recipe.log_every == 0 or last:
                 log.write(iteration)
             if iteration % recipe.validate_every == 0 or last:
-                log.validation(iteration, _validate(gan, speech, cell))
+                loss = _validate(gan, speech, cell)
+                log.validation(iteration, loss)
+                gan.conversion_weights.validated(loss)
             stop = not last and stop_requested()
             if iteration % recipe.checkpoint_every == 0 or last or stop:
                 save()
@@ -106,41 +108,10 @@ class _History:
         return self.seconds_before + time.monotonic() - self.since
 
 
-class _Speech:
-    """One speaker's normalised frames: of all training utterances in one tensor, and where each
-    begins; and a crop from the middle of each held-out utterance."""
-
-    def __init__(self, cell: Cell, speaker: str) -> None:
-        train = [features.load(Path(p)) for p in cell.train_features[speaker]]
-        held_out = [features.load(Path(p)) for p in cell.validation_features[speaker]]
-        self.statistics = SpeakerStatistics.from_features(train)
-        self.lengths = [len(u.mcep) for u in train]
-        self.starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
-        self.frames = self._tensor(np.concatenate([u.mcep for u in train]), cell.device)
-        segment = cell.recipe.segment_frames
-        middles = [_middle(u.mcep, segment) for u in held_out if len(u.mcep) >= segment]
-        self.validation = [self._tensor(crop, cell.device).unsqueeze(0) for crop in middles]
-
-    def crops(self, utterances: NDArray[np.int64], starts: NDArray[np.int64], n: int) -> Tensor:
-        """(batch, n_mcep, n): `n` frames from `starts` of each of `utterances`."""
-        begin = self.starts[utterances] + starts
-        return torch.stack([self.frames[:, b : b + n] for b in begin])
-
-    def _tensor(self, mcep: NDArray[np.float64], device: str) -> Tensor:
-        """(frames, n_mcep) as it was analysed -> (n_mcep, frames), normalised."""
-        normalized = self.statistics.normalize(mcep).astype(np.float32)
-        return torch.from_numpy(np.ascontiguousarray(normalized.T)).to(device)
-
-
-def _middle(mcep: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
-    begin = (len(mcep) - frames) // 2
-    return mcep[begin : begin + frames]
-
-
 def _build(cell: Cell, registry: Registry) -> tuple[CycleGan, float]:
     networks = build_networks(cell, registry).to(cell.device)
     objective = build_objective(cell, registry, networks)
-    return CycleGan(networks, objective, cell.recipe), objective.chance_loss
+    return CycleGan(networks, objective, cell), objective.chance_loss
 
 
 def _resume(
@@ -176,7 +147,7 @@ def _origin(cell: Cell) -> str:
 
 
 def _checkpoint(
-    cell: Cell, gan: CycleGan, history: _History, speech: Mapping[str, _Speech], log: TrainingLog
+    cell: Cell, gan: CycleGan, history: _History, speech: Mapping[str, Speech], log: TrainingLog
 ) -> Checkpoint:
     return Checkpoint(
         cell=cell,
@@ -191,26 +162,18 @@ def _checkpoint(
     )
 
 
-def _crop_stream(cell: Cell, speech: Mapping[str, _Speech]) -> CropStream:
-    return CropStream(
-        pair=cell.pair,
-        seed=cell.seed,
-        lengths_source=speech[cell.source].lengths,
-        lengths_target=speech[cell.target].lengths,
-        segment_frames=cell.recipe.segment_frames,
-        batch_size=cell.recipe.batch_size,
-    )
+def _refuse_unvalidated(cell: Cell, speech: Mapping[str, Speech]) -> None:
+    for name, of_speaker in speech.items():
+        if not of_speaker.validation:
+            raise CellFailure(
+                f"{cell.id}: conversion_weights 'best' is chosen by the validation loss, but "
+                f"{len(cell.validation_features[name])} sentences of {name} are held out, none of "
+                f"them with {cell.recipe.segment_frames} frames (segment_frames); hold out more "
+                "(validation_utterances), or convert with the 'last' or 'averaged' weights"
+            )
 
 
-def _gather(
-    speech: Mapping[str, _Speech], cell: Cell, crops: NDArray[np.int64]
-) -> tuple[Tensor, Tensor]:
-    n = cell.recipe.segment_frames
-    source = speech[cell.source].crops(crops[:, 0], crops[:, 1], n)
-    return source, speech[cell.target].crops(crops[:, 2], crops[:, 3], n)
-
-
-def _validate(gan: CycleGan, speech: Mapping[str, _Speech], cell: Cell) -> float | None:
+def _validate(gan: CycleGan, speech: Mapping[str, Speech], cell: Cell) -> float | None:
     """Mean validation loss over the held-out sentences, or None if none is long enough."""
     crops = zip(speech[cell.source].validation, speech[cell.target].validation, strict=False)
     gan.networks.eval()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from vcbench.errors import PluginError
+from vcbench.errors import DataError, PluginError
 from vcbench.plugins import Kind, Objective, Plugin, Registry
 from vcbench.training.cell import Cell, ComponentSpec
+
+if TYPE_CHECKING:
+    from vcbench.training.checkpoint import Checkpoint
 
 
 @contextmanager
@@ -25,9 +28,11 @@ def isolated_rng(*identity: object) -> Iterator[None]:
 
 
 class Networks(nn.Module):
-    """The four networks of a CycleGAN: two generators and the two discriminators of their outputs.
+    """The networks of a CycleGAN: two generators and the discriminators of their outputs.
 
     `source_to_target` makes target speech, which `discriminator_target` judges; and the reverse.
+    The second discriminators, where a recipe has them (`adversarial_steps: 2`), judge speech of
+    their speaker that has gone through both generators (CycleGAN-VC2, arXiv:1904.04631).
     """
 
     def __init__(
@@ -36,20 +41,30 @@ class Networks(nn.Module):
         target_to_source: nn.Module,
         discriminator_source: nn.Module,
         discriminator_target: nn.Module,
+        second_discriminator_source: nn.Module | None = None,
+        second_discriminator_target: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.source_to_target = source_to_target
         self.target_to_source = target_to_source
         self.discriminator_source = discriminator_source
         self.discriminator_target = discriminator_target
+        self.second_discriminator_source = second_discriminator_source
+        self.second_discriminator_target = second_discriminator_target
 
     def generators(self) -> list[nn.Parameter]:
         """Parameters of both generators."""
         return [*self.source_to_target.parameters(), *self.target_to_source.parameters()]
 
     def discriminators(self) -> list[nn.Parameter]:
-        """Parameters of both discriminators."""
-        return [*self.discriminator_source.parameters(), *self.discriminator_target.parameters()]
+        """Parameters of all discriminators."""
+        judges = (
+            self.discriminator_source,
+            self.discriminator_target,
+            self.second_discriminator_source,
+            self.second_discriminator_target,
+        )
+        return [p for judge in judges if judge is not None for p in judge.parameters()]
 
 
 def build_module(
@@ -68,7 +83,7 @@ def build_module(
 
 
 def build_networks(cell: Cell, registry: Registry) -> Networks:
-    """The four networks; pair, seed and role decide the weights, not what the system is called.
+    """All networks; pair, seed and role decide the weights, not what the system is called.
 
     Two systems with the same discriminator therefore begin with the same weights in it.
     """
@@ -84,12 +99,32 @@ def build_networks(cell: Cell, registry: Registry) -> Networks:
                 segment_frames=cell.recipe.segment_frames,
             )
 
+    judges = ["discriminator_source", "discriminator_target"]
+    if cell.recipe.adversarial_steps == 2:
+        judges += ["second_discriminator_source", "second_discriminator_target"]
     return Networks(
         source_to_target=build("generator", cell.generator, "source_to_target"),
         target_to_source=build("generator", cell.generator, "target_to_source"),
-        discriminator_source=build("discriminator", cell.discriminator, "discriminator_source"),
-        discriminator_target=build("discriminator", cell.discriminator, "discriminator_target"),
+        **{role: build("discriminator", cell.discriminator, role) for role in judges},
     )
+
+
+def conversion_networks(checkpoint: Checkpoint, registry: Registry) -> Networks:
+    """The networks of a checkpoint, with the generators that convert: the recipe's
+    `conversion_weights`, which of a training that is not at its end are those so far.
+
+    Raises `DataError` if the checkpoint's weights do not fit the plugins that it names.
+    """
+    cell, training = checkpoint.cell, checkpoint.training
+    networks = build_networks(cell, registry)
+    try:
+        networks.load_state_dict({**training["networks"], **training["conversion"]["weights"]})
+    except RuntimeError:
+        raise DataError(
+            f"{cell.id}: the checkpoint's weights do not fit generator '{cell.generator.name}' and "
+            f"discriminator '{cell.discriminator.name}' as their source is now; train it again"
+        ) from None
+    return networks
 
 
 def build_objective(cell: Cell, registry: Registry, networks: Networks) -> Objective:
@@ -129,35 +164,53 @@ def _built(
 def check_system(cell: Cell, registry: Registry) -> None:
     """Build the cell's networks and run them once; raises `PluginError` if they cannot be trained.
 
-    A generator must return the shape it is given, also for lengths that no stride divides.
+    A generator must return the shape it is given, also for lengths that no stride divides, and
+    where the recipe hides frames from it, with a mask too.
     """
     networks = build_networks(cell, registry).eval()
     build_objective(cell, registry, networks)
     generator = networks.source_to_target
-    for frames in (cell.recipe.segment_frames, 1, 129):
-        shape = (1, cell.n_mcep, frames)
-        given = torch.zeros(shape)
-        found = _run(registry, "generator", cell.generator.name, generator, given)
+    segment = cell.recipe.segment_frames
+    calls = [[torch.zeros(1, cell.n_mcep, frames)] for frames in (segment, 1, 129)]
+    if cell.recipe.mask_frames:
+        _refuse_unmasked(cell, registry, generator)
+        calls.append([torch.zeros(1, cell.n_mcep, segment), torch.ones(1, 1, segment)])
+    for given in calls:
+        shape = tuple(given[0].shape)
+        found = _run(registry, "generator", cell.generator.name, generator, *given)
         if tuple(found.shape) != shape:
             plugin = registry.get("generator", cell.generator.name)
             raise PluginError(
                 f"generator '{plugin.name}' ({plugin.origin}) turned {shape} (batch, n_mcep, "
                 f"frames) into {tuple(found.shape)}; it must return the shape that it is given"
             )
-    crop = torch.zeros(1, cell.n_mcep, cell.recipe.segment_frames)
+    crop = torch.zeros(1, cell.n_mcep, segment)
     judge = networks.discriminator_target
     _run(registry, "discriminator", cell.discriminator.name, judge, crop)
 
 
-def _run(registry: Registry, kind: Kind, name: str, network: nn.Module, mcep: Tensor) -> Tensor:
+def _refuse_unmasked(cell: Cell, registry: Registry, generator: nn.Module) -> None:
+    if not getattr(generator, "takes_mask", False):
+        plugin = registry.get("generator", cell.generator.name)
+        raise PluginError(
+            f"generator '{plugin.name}' ({plugin.origin}) takes no mask, but training.mask_frames "
+            f"is {cell.recipe.mask_frames}: set mask_frames to 0, or use a generator that fills in "
+            "frames (one whose attribute takes_mask is true)"
+        )
+
+
+def _run(
+    registry: Registry, kind: Kind, name: str, network: nn.Module, mcep: Tensor, *mask: Tensor
+) -> Tensor:
     try:
         with isolated_rng("check"), torch.inference_mode():
-            found = network(mcep)
+            found = network(mcep, *mask)
     except Exception as error:
         plugin = registry.get(kind, name)
+        masked = f" with a mask {tuple(mask[0].shape)}" if mask else ""
         raise PluginError(
             f"{kind} '{name}' ({plugin.origin}) cannot take {tuple(mcep.shape)} (batch, n_mcep, "
-            f"frames): {type(error).__name__}: {error}"
+            f"frames){masked}: {type(error).__name__}: {error}"
         ) from error
     if not isinstance(found, Tensor):
         plugin = registry.get(kind, name)

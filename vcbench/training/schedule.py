@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from vcbench.training.cell import Recipe
+from typing import NamedTuple
+
+from vcbench.training.cell import LossStage, Recipe
+
+
+class LossWeights(NamedTuple):
+    """Factors of the three losses of the generators."""
+
+    adversarial: float
+    cycle: float
+    identity: float
 
 
 def learning_rate_factor(iteration: int, recipe: Recipe) -> float:
@@ -15,7 +25,30 @@ def learning_rate_factor(iteration: int, recipe: Recipe) -> float:
     return (recipe.iterations - iteration) / (recipe.iterations - start)
 
 
-def identity_weight(iteration: int, recipe: Recipe) -> float:
-    """`lambda_identity` until `identity_until`, then 0."""
-    until = recipe.identity_until
-    return recipe.lambda_identity if until is None or iteration < until else 0.0
+def loss_weights(iteration: int, recipe: Recipe) -> LossWeights:
+    """Those of the stage that `iteration` lies in; without stages lambda_adversarial, lambda_cycle,
+    and lambda_identity until `identity_until`, then 0.
+
+    A stage begins where the share of iterations done reaches its `from_share`.
+    """
+    if not recipe.loss_stages:
+        until = recipe.identity_until
+        identity = recipe.lambda_identity if until is None or iteration < until else 0.0
+        return LossWeights(recipe.lambda_adversarial, recipe.lambda_cycle, identity)
+    begun = [s for s in recipe.loss_stages if iteration / recipe.iterations >= s.from_share]
+    return _of_stage(begun[-1])
+
+
+def validation_weights(recipe: Recipe) -> LossWeights:
+    """Weights of the validation loss, which never change: the numbers of one curve must mean the
+    same thing throughout.
+
+    Those that training begins with, and the identity loss in full, also after `identity_until`.
+    """
+    if recipe.loss_stages:
+        return _of_stage(recipe.loss_stages[0])
+    return LossWeights(recipe.lambda_adversarial, recipe.lambda_cycle, recipe.lambda_identity)
+
+
+def _of_stage(stage: LossStage) -> LossWeights:
+    return LossWeights(stage.adversarial, stage.cycle, stage.identity)

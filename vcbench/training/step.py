@@ -6,141 +6,250 @@ for the identity loss, its target), since no sample sees another of its batch; t
 are frozen in the generators' turn instead of computing gradients that are thrown away; and the
 discriminators judge the fakes that the generators' turn has made already, as the TensorFlow
 reference does.
+
+Options of the recipe add to it: second discriminators of what went through both generators
+(CycleGAN-VC2, arXiv:1904.04631), masks (`masks`), a replay buffer (`replay`), generators updated
+one after the other, fakes made anew after that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from vcbench.errors import CellFailure
 from vcbench.plugins import Objective
-from vcbench.training.cell import Recipe
+from vcbench.training.averaging import ConversionWeights
+from vcbench.training.cell import Cell
+from vcbench.training.masks import NO_MASKS, Masks, draw_masks, through, with_all_seen
 from vcbench.training.models import Networks
-from vcbench.training.schedule import identity_weight, learning_rate_factor
+from vcbench.training.optimizers import (
+    discriminator_optimizer,
+    generator_optimizers,
+    set_for_iteration,
+)
+from vcbench.training.replay import ReplayBuffers
+from vcbench.training.schedule import loss_weights, validation_weights
+
+
+class Translation(NamedTuple):
+    """What the generators make of a batch of both speakers, each (batch, n_mcep, frames)."""
+
+    fake_source: Tensor  # target speech, converted
+    fake_target: Tensor
+    cycled_source: Tensor  # source speech, converted and back
+    cycled_target: Tensor
+    same_source: Tensor  # source speech, through the generator of source speech
+    same_target: Tensor
+
+    def detached(self) -> Translation:
+        """The same values, without the graph that made them."""
+        return Translation(*(value.detach() for value in self))
 
 
 class CycleGan:
-    """Four networks, their two optimisers, and the step that trains them."""
+    """The networks, their optimisers, and the step that trains them."""
 
-    def __init__(self, networks: Networks, objective: Objective, recipe: Recipe) -> None:
-        self.networks = networks
-        self.objective = objective
-        self.recipe = recipe
-        self._judges = [p for p in networks.discriminators() if p.requires_grad]
-        self.generator_optimizer = torch.optim.Adam(
-            networks.generators(),
-            lr=recipe.learning_rate_generator,
-            betas=recipe.adam_betas,
-            fused=True,
-        )
-        self.discriminator_optimizer = torch.optim.Adam(
-            networks.discriminators(),
-            lr=recipe.learning_rate_discriminator,
-            betas=recipe.adam_betas,
-            fused=True,
-        )
+    def __init__(self, networks: Networks, objective: Objective, cell: Cell) -> None:
+        self.networks, self.objective, self.cell = networks, objective, cell
+        self.recipe = recipe = cell.recipe
+        self.generator_optimizers = generator_optimizers(networks, recipe)
+        self.discriminator_optimizer = discriminator_optimizer(networks, recipe)
+        self.replay = ReplayBuffers(cell)
+        self.conversion_weights = ConversionWeights(networks, recipe)
+        # What stands still in each turn of the generators.
+        judges = _trained(networks.discriminators())
+        self._turns = [judges]
+        if recipe.generator_update == "alternating":
+            self._turns = [
+                [*judges, *_trained(networks.target_to_source.parameters())],
+                [*judges, *_trained(networks.source_to_target.parameters())],
+            ]
 
     def step(self, source: Tensor, target: Tensor, iteration: int) -> dict[str, Tensor]:
-        """Update all four networks on one batch of crops, each (batch, n_mcep, segment_frames).
+        """Update all networks on one batch of crops, each (batch, n_mcep, segment_frames).
 
         Returns the losses before the update, unweighted, as scalars that are not synchronised.
         """
-        self._set_learning_rates(iteration)
-        losses, fake_source, fake_target = self._update_generators(source, target, iteration)
-        losses |= self._update_discriminators(source, target, fake_source, fake_target)
+        self._set_optimizers(iteration)
+        masks = draw_masks(self.cell, iteration, source)
+        losses, made = self._update_generators(source, target, masks, iteration)
+        if self.recipe.fakes == "after-update":
+            with torch.no_grad():
+                made = self._translate(source, target, masks)
+        losses |= self._update_discriminators(source, target, made, iteration)
+        self.conversion_weights.updated(iteration)
         return losses
 
     @torch.no_grad()
     def validate(self, source: Tensor, target: Tensor) -> Tensor:
         """Weighted cycle and identity loss on held-out crops, without touching any weight.
 
-        The identity loss counts in full, also after training has stopped using it: the numbers
-        of one curve must mean the same thing throughout.
+        Nothing is masked, and the weights never change: see `validation_weights`.
         """
-        cycle, identity, _, _ = self._translate(source, target)
-        return self.recipe.lambda_cycle * cycle + self.recipe.lambda_identity * identity
+        made = self._translate(source, target, NO_MASKS)
+        weights = validation_weights(self.recipe)
+        cycle, identity = _cycle_loss(made, source, target), _identity_loss(made, source, target)
+        return weights.cycle * cycle + weights.identity * identity
 
     def state(self) -> dict[str, object]:
-        """All that a checkpoint must hold of networks and optimisers."""
+        """All that a checkpoint must hold of the networks and of what trains them."""
         return {
             "networks": self.networks.state_dict(),
-            "generator_optimizer": self.generator_optimizer.state_dict(),
+            "generator_optimizers": [o.state_dict() for o in self.generator_optimizers],
             "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
+            "replay": self.replay.state(),
+            "conversion": self.conversion_weights.state(),
         }
 
-    def load_state(self, state: Mapping[str, dict[str, object]]) -> None:
+    def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state` returned."""
         self.networks.load_state_dict(state["networks"])
-        self.generator_optimizer.load_state_dict(state["generator_optimizer"])
+        for optimizer, saved in zip(
+            self.generator_optimizers, state["generator_optimizers"], strict=True
+        ):
+            optimizer.load_state_dict(saved)
         self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
+        self.replay.load_state(state["replay"])
+        self.conversion_weights.load_state(state["conversion"])
 
-    def _translate(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(cycle loss, identity loss, fake source speech, fake target speech)."""
+    def _translate(self, source: Tensor, target: Tensor, masks: Masks) -> Translation:
+        """All conversions of a batch. A mask hides frames from the first generator of a cycle; the
+        second one and those of the identity loss see everything."""
         to_target, to_source = self.networks.source_to_target, self.networks.target_to_source
-        fake_target, same_target = to_target(torch.cat([source, target])).chunk(2)
-        fake_source, same_source = to_source(torch.cat([target, source])).chunk(2)
+        fake_target, same_target = through(
+            to_target, torch.cat([source, target]), with_all_seen(masks.source)
+        ).chunk(2)
+        fake_source, same_source = through(
+            to_source, torch.cat([target, source]), with_all_seen(masks.target)
+        ).chunk(2)
         if fake_target.shape != source.shape or fake_source.shape != target.shape:
             # Losses would broadcast and train on nonsense.
             raise CellFailure(
                 f"the generator turned {tuple(source.shape)} (batch, n_mcep, frames) into "
                 f"{tuple(fake_target.shape)}; it must return the shape that it is given"
             )
-        cycle_loss = F.l1_loss(to_source(fake_target), source) + F.l1_loss(
-            to_target(fake_source), target
+        return Translation(
+            fake_source=fake_source,
+            fake_target=fake_target,
+            cycled_source=to_source(fake_target),
+            cycled_target=to_target(fake_source),
+            same_source=same_source,
+            same_target=same_target,
         )
-        identity_loss = F.l1_loss(same_source, source) + F.l1_loss(same_target, target)
-        return cycle_loss, identity_loss, fake_source, fake_target
 
     def _update_generators(
-        self, source: Tensor, target: Tensor, iteration: int
-    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        networks, recipe = self.networks, self.recipe
-        for parameter in self._judges:
-            parameter.requires_grad_(False)
-        cycle, identity, fake_source, fake_target = self._translate(source, target)
-        adversarial = self.objective.generator(
-            networks.discriminator_target(fake_target)
-        ) + self.objective.generator(networks.discriminator_source(fake_source))
-        total = adversarial + recipe.lambda_cycle * cycle
-        weight = identity_weight(iteration, recipe)
-        if weight:
-            total = total + weight * identity
-        self.generator_optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        self.generator_optimizer.step()
-        for parameter in self._judges:
-            parameter.requires_grad_(True)
+        self, source: Tensor, target: Tensor, masks: Masks, iteration: int
+    ) -> tuple[dict[str, Tensor], Translation]:
+        """(losses, what the generators made), both from before any update.
+
+        Jointly, both generators go down the total loss in one turn. Alternating, they go down the
+        same total loss in two: `source_to_target` first, then `target_to_source`, against the other
+        as it is by then. Terms without the generator whose turn it is are constants in it.
+        """
+        weights = loss_weights(iteration, self.recipe)
+        before: list[tuple[dict[str, Tensor], Translation]] = []
+        for others in self._turns:
+            with _frozen(others):
+                made = self._translate(source, target, masks)
+                losses = self._generator_losses(source, target, made)
+                adversarial = losses["generator_adversarial"]
+                if self.recipe.adversarial_steps == 2:
+                    adversarial = adversarial + losses["second_generator_adversarial"]
+                total = weights.adversarial * adversarial + weights.cycle * losses["cycle"]
+                if weights.identity:
+                    total = total + weights.identity * losses["identity"]
+                for optimizer in self.generator_optimizers:
+                    optimizer.zero_grad(set_to_none=True)
+                total.backward()
+                for optimizer in self.generator_optimizers:
+                    optimizer.step()  # passes over what has no gradient
+            before.append(({n: loss.detach() for n, loss in losses.items()}, made.detached()))
+        return before[0]
+
+    def _generator_losses(
+        self, source: Tensor, target: Tensor, made: Translation
+    ) -> dict[str, Tensor]:
+        def deceived(name: str, fake: Tensor) -> Tensor:
+            return self.objective.generator(self.networks.get_submodule(name)(fake))
+
         losses = {
-            "generator_adversarial": adversarial.detach(),
-            "cycle": cycle.detach(),
-            "identity": identity.detach(),
+            "generator_adversarial": deceived("discriminator_target", made.fake_target)
+            + deceived("discriminator_source", made.fake_source),
+            "cycle": _cycle_loss(made, source, target),
+            "identity": _identity_loss(made, source, target),
         }
-        return losses, fake_source.detach(), fake_target.detach()
+        if self.recipe.adversarial_steps == 2:
+            losses["second_generator_adversarial"] = deceived(
+                "second_discriminator_source", made.cycled_source
+            ) + deceived("second_discriminator_target", made.cycled_target)
+        return losses
 
     def _update_discriminators(
-        self, source: Tensor, target: Tensor, fake_source: Tensor, fake_target: Tensor
+        self, source: Tensor, target: Tensor, made: Translation, iteration: int
     ) -> dict[str, Tensor]:
-        judge_source = self.networks.discriminator_source
-        judge_target = self.networks.discriminator_target
-        real_source, false_source = judge_source(torch.cat([source, fake_source])).chunk(2)
-        real_target, false_target = judge_target(torch.cat([target, fake_target])).chunk(2)
-        total = self.objective.discriminator(
-            real_source, false_source
-        ) + self.objective.discriminator(real_target, false_target)
+        fakes = {
+            "discriminator_source": made.fake_source,
+            "discriminator_target": made.fake_target,
+        }
+        if self.recipe.adversarial_steps == 2:
+            fakes["second_discriminator_source"] = made.cycled_source
+            fakes["second_discriminator_target"] = made.cycled_target
+        fakes = self.replay.exchange(fakes, iteration)
+
+        def judged(name: str, real: Tensor) -> Tensor:
+            scores = self.networks.get_submodule(name)(torch.cat([real, fakes[name]]))
+            return self.objective.discriminator(*scores.chunk(2))
+
+        losses = {
+            "discriminator": judged("discriminator_source", source)
+            + judged("discriminator_target", target)
+        }
+        total = losses["discriminator"]
+        if self.recipe.adversarial_steps == 2:
+            losses["second_discriminator"] = judged("second_discriminator_source", source) + judged(
+                "second_discriminator_target", target
+            )
+            total = total + losses["second_discriminator"]
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         total.backward()
         self.discriminator_optimizer.step()
-        return {"discriminator": total.detach()}
+        return {name: loss.detach() for name, loss in losses.items()}
 
-    def _set_learning_rates(self, iteration: int) -> None:
-        factor = learning_rate_factor(iteration, self.recipe)
-        for optimizer, rate in (
-            (self.generator_optimizer, self.recipe.learning_rate_generator),
-            (self.discriminator_optimizer, self.recipe.learning_rate_discriminator),
-        ):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * factor
+    def _set_optimizers(self, iteration: int) -> None:
+        recipe = self.recipe
+        for optimizer in self.generator_optimizers:
+            rate = recipe.learning_rate_generator
+            set_for_iteration(optimizer, rate=rate, iteration=iteration, recipe=recipe)
+        rate = recipe.learning_rate_discriminator
+        judges = self.discriminator_optimizer
+        set_for_iteration(judges, rate=rate, iteration=iteration, recipe=recipe)
+
+
+def _cycle_loss(made: Translation, source: Tensor, target: Tensor) -> Tensor:
+    return F.l1_loss(made.cycled_source, source) + F.l1_loss(made.cycled_target, target)
+
+
+def _identity_loss(made: Translation, source: Tensor, target: Tensor) -> Tensor:
+    return F.l1_loss(made.same_source, source) + F.l1_loss(made.same_target, target)
+
+
+def _trained(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """Those that are trained: a plugin may have frozen part of its network for good."""
+    return [p for p in parameters if p.requires_grad]
+
+
+@contextmanager
+def _frozen(parameters: list[nn.Parameter]) -> Iterator[None]:
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)

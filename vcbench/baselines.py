@@ -1,0 +1,11 @@
+"""What systems are measured against: conversions that no CycleGAN is trained for."""
+
+from __future__ import annotations
+
+SUMMARIES = {
+    "source-copy": "the source recording, unchanged: what converting must improve on",
+    "mean-variance": "mean and variance of mel-cepstra and log F0 matched to the target's",
+    "resynthesis": "the target through analysis, coding and WORLD synthesis: the floor",
+    "parallel-gmm": "a joint-density GMM that has learnt from parallel sentences, which no system "
+    "may use: how far supervision brings the mel-cepstra",
+}
