@@ -106,7 +106,7 @@ def test_branches_keep_their_own_followers() -> None:
     rows = layer_table(Branches(), mcep())
     assert [(r.name, r.norm, r.activation) for r in rows] == [
         ("value", "IN affine", ""),
-        ("gate", "BatchNorm1d", "Sigmoid"),
+        ("gate", "BatchNorm", "Sigmoid"),
     ]
     assert [r.parameters for r in rows] == [24 * 8 + 8 + 16, 24 * 8 * 3 + 8 + 16]
 

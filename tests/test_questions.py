@@ -95,5 +95,5 @@ def test_a_question_runs_and_is_answered_in_a_sentence(
     # One seed supports no claim, whatever was measured.
     assert "ndecided" in leaderboard["answer"] or "no difference" in leaderboard["answer"]
     compare = json.loads((run / "manifest.json").read_text("utf-8"))["suite"]["compare"]
-    found = {c["system"] for c in leaderboard["comparison"]["against"]}
+    found = {c["system"] for c in leaderboard["comparison"]["systems"]}
     assert found == set(compare["against"])

@@ -19,14 +19,14 @@ README = Path(__file__).parents[1] / "README.md"
 GUIDE = README.parent / "docs" / "your-architecture.md"
 
 
-def block(language: str) -> str:
-    (found,) = re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
-    return found
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
 
 
 def test_the_architecture_in_20_lines(tmp_path: Path) -> None:
-    (tmp_path / "my_generator.py").write_text(block("python"), encoding="utf-8")
-    (tmp_path / "mine.yaml").write_text(block("yaml"), encoding="utf-8")
+    (python,), (yaml, _) = blocks("python"), blocks("yaml")
+    (tmp_path / "my_generator.py").write_text(python, encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(yaml, encoding="utf-8")
     loaded = suite.load(str(tmp_path / "mine.yaml"))
     assert list(loaded.systems)[-1] == "mine"
     assert len(loaded.systems) == 5
@@ -36,8 +36,18 @@ def test_the_architecture_in_20_lines(tmp_path: Path) -> None:
     assert generator(torch.zeros(2, 24, 37)).shape == (2, 24, 37)
 
 
+def test_the_question_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "my_generator.py").write_text(blocks("python")[0], encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text("".join(blocks("yaml")), encoding="utf-8")
+    found = suite.load(str(tmp_path / "mine.yaml"))
+    assert found.compare is not None
+    assert found.compare.baseline == "mine"
+    kernels = [found.systems[name].generator.options["kernel"] for name in found.compare.against]
+    assert kernels == [3, 15]
+
+
 def test_the_example_is_about_20_lines() -> None:
-    assert sum(bool(line.strip()) for line in block("python").splitlines()) <= 20
+    assert sum(bool(line.strip()) for line in blocks("python")[0].splitlines()) <= 20
 
 
 def links(page: Path) -> list[tuple[Path, str]]:
