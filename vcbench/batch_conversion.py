@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from vcbench.parallel import map_processes
 from vcbench.planning import Plan
 from vcbench.terminal import say
 from vcbench.units import Direction, Outputs, Unit
+from vcbench.world import pyworld_version
 
 if TYPE_CHECKING:
     from vcbench.corpora import ProgressCallback, Utterance
@@ -25,8 +27,12 @@ _SOURCES = (
     "vcbench.conversion_tasks",
     "vcbench.normalization",
     "vcbench.parallel_gmm",
+    "vcbench.training.checkpoint",
+    "vcbench.training.models",
     "vcbench.world",
 )
+# So does another version of these.
+_PACKAGES = ("nnmnkwii", "numpy", "pysptk", "scikit-learn", "torch")
 
 
 def convert_units(
@@ -36,7 +42,7 @@ def convert_units(
 
     Units that share a training, because their systems differ in name alone, share what it says.
     """
-    version = fingerprint.of_sources(_SOURCES)[:16]
+    version = _version()
     outputs: Outputs = {}
     work: list[tuple[Unit, Direction, ConversionTask]] = []
     for unit in units:
@@ -67,6 +73,12 @@ def convert_units(
     lost = f", {failed} directions failed" if failed else ""
     say(f"conversion: {written} utterances converted, {asked - written} cached{lost}")
     return outputs
+
+
+def _version() -> str:
+    """Of all that turns features into speech, beside a cell's own weights."""
+    packages = [pyworld_version(), *map(metadata.version, _PACKAGES)]
+    return fingerprint.of_json([fingerprint.of_sources(_SOURCES), packages])[:16]
 
 
 def _task(

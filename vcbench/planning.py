@@ -228,6 +228,12 @@ def _disjoint(
     from the cell's own utterances. The baseline `mean-variance` is not a system and uses all.
     """
     shared = sorted({u.id for u in train[source]} & {u.id for u in train[target]})
+    if not shared:
+        raise DataError(
+            f"pair {source}-{target}: no training sentence is said by both, so that `sentences: "
+            "disjoint` changes nothing; leave it out, or use a split of the corpus in which both "
+            "say the same"
+        )
     half = -(-len(shared) // 2)
     taken = {source: set(shared[half:]), target: set(shared[:half])}
     kept = {s: tuple(u for u in train[s] if u.id not in taken[s]) for s in (source, target)}

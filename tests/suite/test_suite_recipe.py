@@ -64,6 +64,21 @@ def files(tmp_path: Path) -> Files:
             "training.conversion_weights: 'best' is chosen by the validation loss, and "
             "validation_utterances is 0; hold out at least one, or use 'last' or 'averaged'",
         ),
+        (
+            "conversion_weights: ^best",
+            "training.conversion_weights: 'best' has nothing to choose from: the only validation is "
+            "after iteration 60; lower validate_every (500)",
+        ),
+        (
+            "average_decay: ^0.9",
+            "training.average_decay: nothing is averaged with conversion_weights 'last'; leave "
+            "average_decay out, or use 'averaged'",
+        ),
+        (
+            f"lambda_cycle: ^5, loss_stages: [{{from_share: 0, {STAGE}}}]",
+            "training.lambda_cycle: holds for no iteration: loss_stages give the weights of all; "
+            "leave one of them out",
+        ),
     ],
 )
 def test_a_contradiction_is_reported_at_its_place(files: Files, keys: str, message: str) -> None:
@@ -119,6 +134,7 @@ def test_recipes_are_refused_by_these_rules_alone(
         "segment_frames": segment,
         "conversion_weights": "best",
         "validation_utterances": held_out,
+        "validate_every": 10,
     }
     node = parse(json.dumps(keys), source="recipe")[0]
     training, wrong = model_problems(Training, node)

@@ -74,16 +74,17 @@ def test_without_decay_the_learning_rate_stays() -> None:
 def test_loss_weights_of_the_paper() -> None:
     found = [loss_weights(i, PAPER) for i in (0, 9_999, 10_000, 399_999)]
     assert found == [(1, 10, 5), (1, 10, 5), (1, 10, 0), (1, 10, 0)]
-    assert validation_weights(PAPER) == (1, 10, 5)
+    assert validation_weights(PAPER) == (1, 10, 0), "what training ends with, throughout"
 
 
 def test_loss_weights_without_stages() -> None:
     weights = {"lambda_adversarial": 2.0, "lambda_cycle": 3.0, "lambda_identity": 4.0}
     off = Recipe(iterations=5, identity_until=0, **weights)
     assert loss_weights(0, off) == (2, 3, 0)
-    assert validation_weights(off) == (2, 3, 4)
+    assert validation_weights(off) == (2, 3, 0)
     always = Recipe(iterations=5, identity_until=None, **weights)
     assert {loss_weights(i, always) for i in range(5)} == {(2, 3, 4)}
+    assert validation_weights(always) == (2, 3, 4)
 
 
 def stages(*shares: float) -> tuple[LossStage, ...]:
@@ -102,4 +103,4 @@ def test_loss_weights_in_stages(shares: tuple[float, ...], first_iterations: lis
         stage = sum(first <= iteration for first in first_iterations) - 1
         expected = (stage + 0.1, stage + 0.2, stage + 0.3)
         assert loss_weights(iteration, recipe) == expected
-    assert validation_weights(recipe) == (0.1, 0.2, 0.3)
+    assert validation_weights(recipe) == loss_weights(9, recipe)

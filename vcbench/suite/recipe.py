@@ -35,6 +35,13 @@ def recipe_problems(training: Training, node: Node) -> list[Problem]:
             text = f"a stage must begin after the one before it ({before:g}); got {share:g}"
             add(text, "loss_stages", index, "from_share")
 
+    for name in ("lambda_adversarial", "lambda_cycle", "lambda_identity"):
+        if shares and getattr(training, name) != Training.model_fields[name].default:
+            text = (
+                "holds for no iteration: loss_stages give the weights of all; leave one of them out"
+            )
+            add(text, name)
+
     if training.mask_frames >= training.segment_frames:
         valid = f"valid: 0 to {training.segment_frames - 1}, less than segment_frames"
         add(f"{training.mask_frames} may hide a whole crop; {valid}", "mask_frames")
@@ -42,4 +49,13 @@ def recipe_problems(training: Training, node: Node) -> list[Problem]:
     if training.conversion_weights == "best" and training.validation_utterances == 0:
         reason = "'best' is chosen by the validation loss, and validation_utterances is 0"
         add(f"{reason}; hold out at least one, or use 'last' or 'averaged'", "conversion_weights")
+    elif training.conversion_weights == "best" and training.validate_every >= last:
+        reason = f"'best' has nothing to choose from: the only validation is after iteration {last}"
+        add(f"{reason}; lower validate_every ({training.validate_every})", "conversion_weights")
+    if (
+        training.conversion_weights != "averaged"
+        and training.average_decay != Training.model_fields["average_decay"].default
+    ):
+        reason = f"nothing is averaged with conversion_weights '{training.conversion_weights}'"
+        add(f"{reason}; leave average_decay out, or use 'averaged'", "average_decay")
     return problems

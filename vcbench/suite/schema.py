@@ -184,7 +184,7 @@ class Training(_Keys):
     validation_utterances: NonNegativeInt = Field(
         default=4,
         description="Training sentences of each speaker that are held out, for the validation "
-        "loss alone.",
+        "loss alone; the most that any system of the suite asks for are held out from all.",
     )
     log_every: PositiveInt = Field(default=50, description="Iterations between two log entries.")
     validate_every: PositiveInt = Field(

@@ -21,9 +21,11 @@ from vcbench.plugins import Registry
 # Editing any of these changes what training computes.
 _TRAINING_SOURCES = (
     "vcbench.normalization",
+    "vcbench.plugins",
     "vcbench.training.__main__",
     "vcbench.training.averaging",
     "vcbench.training.cell",
+    "vcbench.training.checkpoint",
     "vcbench.training.crops",
     "vcbench.training.health",
     "vcbench.training.log",

@@ -6,9 +6,8 @@ the same order, and a resumed run goes on at any iteration without any state to 
 
 Two options of the recipe change what is drawn, alike for all systems that have them:
 
-- `crops: fixed` cuts each utterance at one place for the whole training, as a data loader does that
-  keeps the crop it drew first (maratsubkhankulov/cyclegan-vc). Utterances come in the same order as
-  with `fresh`.
+- `crops: fixed` cuts each utterance at one place for the whole training, as a cache would that
+  keeps the crop it drew first. Utterances come in the same order as with `fresh`.
 - `pairing: same-index` gives utterance i of the source together with utterance i of the target
   (karkirowle/cyclegan_pytorch). Indices are those of the sorted ids: where both speakers say the
   same sentences, the two crops come from one sentence, at independent places in it.

@@ -40,14 +40,13 @@ def loss_weights(iteration: int, recipe: Recipe) -> LossWeights:
 
 
 def validation_weights(recipe: Recipe) -> LossWeights:
-    """Weights of the validation loss, which never change: the numbers of one curve must mean the
-    same thing throughout.
+    """Weights of the validation loss: those of the last iteration, throughout.
 
-    Those that training begins with, and the identity loss in full, also after `identity_until`.
+    The numbers of one curve must mean the same thing from its beginning to its end, and training
+    ends with these. Had the identity loss a weight here that it has lost there, the lowest
+    validation loss would be that of the generators that convert least.
     """
-    if recipe.loss_stages:
-        return _of_stage(recipe.loss_stages[0])
-    return LossWeights(recipe.lambda_adversarial, recipe.lambda_cycle, recipe.lambda_identity)
+    return loss_weights(recipe.iterations - 1, recipe)
 
 
 def _of_stage(stage: LossStage) -> LossWeights:
