@@ -1,4 +1,4 @@
-"""Padding shared by the architectures: TensorFlow's "same", and frames up to a multiple."""
+"""Sizes: TensorFlow's "same" padding, frames up to a multiple, and widths at a scale."""
 
 from __future__ import annotations
 

@@ -344,6 +344,7 @@ def test_reasons_tell_values_and_what_to_do(files: dict[str, Path]) -> None:
     assert "11,824 at scale 1" in said("generator: ignores scale", "scale")
 
 
+@pytest.mark.slow
 def test_a_real_fresh_process_catches_work_at_import(files: dict[str, Path]) -> None:
     (check,) = [
         c

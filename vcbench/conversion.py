@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Normalised frames in and out: (frames, n_mcep), log F0 included where it is converted too.
 Mapping = Callable[[Array], Array]
 
-# Where F0 is looked for, unless a suite's features say otherwise.
+# Those of the analysis: a generator's F0 is held where WORLD looks for F0.
 F0_LIMITS_HZ = (FeatureParameters.f0_floor_hz, FeatureParameters.f0_ceil_hz)
 
 

@@ -49,6 +49,7 @@ class Declaration:
 
 
 def source_of(module: str) -> Path:
+    """The file of an importable module; raises `ImportError` if there is none."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise ImportError(f"no module named '{module}'")

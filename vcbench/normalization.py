@@ -27,10 +27,12 @@ class HasSpeech(Protocol):
     """What statistics are computed from: see `vcbench.world.WorldFeatures`."""
 
     @property
-    def f0_hz(self) -> Array: ...
+    def f0_hz(self) -> Array:
+        """(frames,), 0 where unvoiced."""
 
     @property
-    def mcep(self) -> Array: ...
+    def mcep(self) -> Array:
+        """(frames, n_mcep)."""
 
 
 @dataclass(frozen=True)

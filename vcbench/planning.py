@@ -122,7 +122,7 @@ def check_systems(plan: Plan) -> None:
 
     Raises `PluginError` with a line for each that cannot be trained.
     """
-    from vcbench.training.models import check_system
+    from vcbench.system_check import check_system
 
     problems = []
     first = {p.cell.system: p.cell for p in reversed(plan.cells) if not p.done}

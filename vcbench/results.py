@@ -16,6 +16,7 @@ from vcbench.units import Direction, Outputs, Unit, UtteranceLabels
 
 
 def score_rows(plan: Plan, scores: Sequence[ScoreResult]) -> list[dict[str, Any]]:
+    """Rows of results.csv: one for each utterance and metric, NaN where it is undefined."""
     unit_of = {m: plan.suite.registry.get("metric", m).details["unit"] for m in plan.suite.metrics}
     rows = []
     for result in scores:
@@ -40,6 +41,7 @@ def score_rows(plan: Plan, scores: Sequence[ScoreResult]) -> list[dict[str, Any]
 
 
 def training_rows(units: Sequence[Unit]) -> list[dict[str, Any]]:
+    """Rows of training.csv: one for each logged value of each trained cell."""
     rows = []
     for unit in units:
         if not unit.planned:

@@ -58,6 +58,7 @@ def test_a_new_architecture_passes_its_checks_and_stands_in_a_suite(
     assert "brand-new" in (mine.generator.name, mine.discriminator.name)
 
 
+@pytest.mark.slow
 def test_a_new_architectures_test_runs(folder: Path) -> None:
     assert main(["new", "architecture", "brand-new", "-o", "elsewhere"]) == 0
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]

@@ -159,7 +159,6 @@ def test_cells_are_systems_by_pairs_by_seeds(files: Files) -> None:
         "source-copy/F2-M2/-",
     ]
     assert found.pairs[1] == Pair("F2", "M2")
-    assert found.pairs[1].directions == ("F2>M2", "M2>F2")
 
 
 def test_only_selects_cells_by_their_ids(files: Files) -> None:

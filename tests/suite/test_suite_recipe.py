@@ -66,8 +66,8 @@ def files(tmp_path: Path) -> Files:
         ),
         (
             "conversion_weights: ^best",
-            "training.conversion_weights: 'best' has nothing to choose from: the only validation is "
-            "after iteration 60; lower validate_every (500)",
+            "training.conversion_weights: 'best' has nothing to choose from: the only validation "
+            "is after iteration 60; lower validate_every (500)",
         ),
         (
             "average_decay: ^0.9",

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from vcbench.errors import PluginError
 from vcbench.plugins import Registry
+from vcbench.system_check import check_system
 from vcbench.training.cell import ComponentSpec
 from vcbench.training.models import (
     Networks,
     build_module,
     build_networks,
     build_objective,
-    check_system,
     count_parameters,
     isolated_rng,
 )

@@ -18,7 +18,10 @@ from vcbench.training.log import LOG, read_log
 from vcbench.training.loop import CHECKPOINT, STATUS
 
 # A machine that trains may have neither the speech packages nor the suite parser.
-ABSENT = ["pyworld", "pysptk", "soundfile", "pandas", "pydantic", "yaml", "scipy", "rich", "jinja2"]
+ABSENT = [
+    *("pyworld", "pysptk", "nnmnkwii", "sklearn", "soundfile", "scipy", "pandas", "pyarrow"),
+    *("pydantic", "yaml", "rich", "jinja2", "matplotlib", "pooch", "requests"),
+]
 BARE = f"""\
 import sys
 sys.modules.update(dict.fromkeys({ABSENT}))  # importing any of them fails

@@ -39,6 +39,7 @@ class LocalEngine:
     def run(
         self, tasks: Sequence[TrainingTask], *, on_tick: Callable[[Sequence[TrainingTask]], None]
     ) -> Sequence[Outcome]:
+        """See `vcbench.engines.Engine.run`."""
         waiting = list(tasks)
         running: dict[TrainingTask, subprocess.Popen[bytes]] = {}
         outcomes: dict[TrainingTask, Outcome] = {}

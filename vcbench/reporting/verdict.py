@@ -13,10 +13,10 @@ from vcbench.reporting.model import Comparison, Effect, Leaderboard
 from vcbench.reporting.run_files import Cell
 from vcbench.reporting.seeds import MIN_SEEDS
 from vcbench.reporting.wording import decimals_of, gap, magnitude
+from vcbench.training.health import SATURATED
 
 DISTORTION = "mcd"
 OVER_SMOOTHING = "gv-distance"
-SATURATED = "discriminator saturated"  # how such a health flag begins
 
 _LISTED = 4  # comparisons up to which the sentence tells each of them
 

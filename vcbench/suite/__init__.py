@@ -50,11 +50,6 @@ class Pair:
     def __str__(self) -> str:
         return f"{self.source}-{self.target}"
 
-    @property
-    def directions(self) -> tuple[str, str]:
-        """`SF1>TM3` and `TM3>SF1`."""
-        return f"{self.source}>{self.target}", f"{self.target}>{self.source}"
-
 
 @dataclass(frozen=True)
 class Cell:

@@ -9,6 +9,7 @@ from typing import Any
 # (sigmoid with least squares) this is crossed at about 200,000 iterations, from where its
 # generators' adversarial loss stays at its bound of 1.
 SATURATION = 0.01
+SATURATED = "discriminator saturated"  # how the flag begins; reports look for it
 
 
 def flags(log: Sequence[Mapping[str, Any]], *, chance_loss: float) -> list[str]:
@@ -28,5 +29,5 @@ def flags(log: Sequence[Mapping[str, Any]], *, chance_loss: float) -> list[str]:
         low += 1
     if low and low >= len(lines) / 10:
         since = lines[-low]["iteration"]
-        return [f"discriminator saturated since iteration {since} (loss below {limit:.2g})"]
+        return [f"{SATURATED} since iteration {since} (loss below {limit:.2g})"]
     return []
