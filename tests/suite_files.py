@@ -45,6 +45,8 @@ def gen(
     anything: Any = 1,
     activation: type[Activation] = Activation,
     home: Path = Path("a"),
+    stacks: Literal[1, 2] = 1,
+    edges: Literal["same", "or", 2] = "same",
 ):
     """A generator with options of every type."""
 

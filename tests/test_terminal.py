@@ -157,8 +157,12 @@ def test_a_watched_training_shows_its_losses(
     assert "57/100 G 0.7 cycle 1.25 identity 0.5 D 0.693 12.3 it/s" in text
 
 
-def test_results_are_plain_and_wide_where_stdout_is_no_terminal(
-    capsys: pytest.CaptureFixture[str],
+def test_results_are_plain_and_whole_where_stdout_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    console().print("[bold]" + "word " * 23 + "[/bold]")
-    assert capsys.readouterr().out == "word " * 23 + "\n"
+    monkeypatch.delenv("COLUMNS", raising=False)
+    console().print("[bold]" + "word " * 80 + "[/bold]")
+    assert capsys.readouterr().out == "word " * 80 + "\n"
+    monkeypatch.setenv("COLUMNS", "60")
+    console().print("word " * 80)
+    assert {len(line) for line in capsys.readouterr().out.splitlines()} == {60, 40}

@@ -9,16 +9,16 @@ import inspect
 import sys
 from pathlib import Path
 
+from vcbench.discovery import NETWORKS
 from vcbench.errors import UsageError
 from vcbench.inspection import inspect_network
-from vcbench.plugins import Kind, Option, Plugin, Registry, choices
+from vcbench.plugins import Option, Plugin, Registry, choices
 from vcbench.training.cell import ComponentSpec
 from vcbench.training.models import build_module
 
 BEGIN = "<!-- architectures: made by python -m vcbench.architecture_table README.md -->"
 END = "<!-- architectures: end -->"
 N_MCEP, FRAMES = 24, 128
-NETWORKS: tuple[Kind, ...] = ("generator", "discriminator")
 
 
 def table() -> str:

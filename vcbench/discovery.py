@@ -13,6 +13,7 @@ from typing import Literal
 
 Kind = Literal["generator", "discriminator", "objective", "metric", "corpus", "engine"]
 KINDS: tuple[Kind, ...] = typing.get_args(Kind)
+NETWORKS: tuple[Kind, ...] = ("generator", "discriminator")
 
 
 @dataclass(frozen=True)

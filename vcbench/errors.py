@@ -49,8 +49,10 @@ def did_you_mean(value: str, valid: Iterable[str]) -> str:
 
     >>> did_you_mean("bc", ["bce", "lsgan"])
     "did you mean 'bce'? (valid: bce, lsgan)"
+    >>> did_you_mean("x", ["bce", "lsgan"])
+    'valid: bce, lsgan'
     """
     names = sorted(valid)
-    listing = f"(valid: {', '.join(names)})" if names else "(there are none)"
+    listing = f"valid: {', '.join(names)}" if names else "there are none"
     near = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
-    return f"did you mean '{near[0]}'? {listing}" if near else listing
+    return f"did you mean '{near[0]}'? ({listing})" if near else listing

@@ -10,7 +10,7 @@ import itertools
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from vcbench.world import FeatureParameters
 
 if TYPE_CHECKING:
     from vcbench.corpora import Corpus, ProgressCallback, Subset, Utterance
+    from vcbench.plugins import Kind
     from vcbench.suite import Cell as SuiteCell
     from vcbench.suite import Suite
 
@@ -120,20 +121,39 @@ def make_plan(
 def check_systems(plan: Plan) -> None:
     """Build each system that has yet to be trained once, before hours go into its neighbours.
 
-    Raises `PluginError` with a line for each that cannot be trained.
+    Raises `PluginError` with a line for each that cannot be trained, and where it was written.
     """
     from vcbench.system_check import check_system
 
     problems = []
     first = {p.cell.system: p.cell for p in reversed(plan.cells) if not p.done}
-    for name in plan.suite.systems:
+    for name, system in plan.suite.systems.items():
         if name in first:
             try:
-                check_system(first[name], plan.suite.registry)
+                check_system(_as_given(first[name], plan.suite), plan.suite.registry)
             except VcbenchError as error:
-                problems.append(f"{plan.suite.path}: systems.{name}: {error}")
+                problems.append(f"{system.place}: systems.{name}: {error}")
     if problems:
         raise PluginError("\n".join(problems))
+
+
+def _as_given(cell: Cell, suite: Suite) -> Cell:
+    """The cell without the options that are their plugin's defaults: an error shows the others."""
+
+    def given(kind: Kind) -> ComponentSpec:
+        component: ComponentSpec = getattr(cell, kind)
+        # Told by repr: 1, 1.0 and True are equal, and a plugin may tell them apart.
+        options = suite.registry.get(kind, component.name).options
+        defaults = {option.name: repr(option.default) for option in options}
+        kept = {k: v for k, v in component.options.items() if repr(v) != defaults[k]}
+        return ComponentSpec(component.name, kept)
+
+    return replace(
+        cell,
+        generator=given("generator"),
+        discriminator=given("discriminator"),
+        objective=given("objective"),
+    )
 
 
 def _speech(suite: Suite, corpus: Corpus) -> Speech:

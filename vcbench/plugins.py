@@ -200,6 +200,11 @@ class Plugin:
         return (inspect.getdoc(self.factory) or "").partition("\n")[0]
 
     @property
+    def description(self) -> str:
+        """What the function's docstring says below its first line, or an empty string."""
+        return (inspect.getdoc(self.factory) or "").partition("\n")[2].strip()
+
+    @property
     def options(self) -> tuple[Option, ...]:
         """The keywords a suite may give: all that the harness does not pass itself.
 
@@ -270,15 +275,27 @@ class Registry:
         found = [d for d in self.declarations(kind) if d.name == name]
         if not found:
             hint = did_you_mean(name, self.names(kind))
-            broken = [d for d in self.declarations() if d.problem]
-            reasons = "".join(f"\n  unusable plugin at {d.origin}: {d.problem}" for d in broken)
-            raise PluginError(f"unknown {kind} '{name}': {hint}{reasons}")
+            raise PluginError(f"unknown {kind} '{name}': {hint}{self._unusable()}")
         if len(found) > 1:
             origins = " and ".join(d.origin for d in found)
             raise PluginError(
                 f"{kind} '{name}' is declared twice: {origins}; rename one or uninstall its package"
             )
         return found[0]
+
+    def kind_of(self, name: str, kinds: tuple[Kind, ...] = KINDS) -> Kind:
+        """The first of `kinds` that has a plugin `name`; raises `PluginError` if none has."""
+        for kind in kinds:
+            if name in self.names(kind):
+                return kind
+        hint = did_you_mean(name, [n for kind in kinds for n in self.names(kind)])
+        what = "plugin" if kinds == KINDS else " or ".join(kinds)
+        raise PluginError(f"no {what} '{name}': {hint}{self._unusable()}")
+
+    def _unusable(self) -> str:
+        """A line for each plugin that cannot be used: one of them may be what is missed."""
+        broken = [d for d in self.declarations() if d.problem]
+        return "".join(f"\n  unusable plugin at {d.origin}: {d.problem}" for d in broken)
 
     def get(self, kind: Kind, name: str) -> Plugin:
         """Import the plugin `name`; see the class for what is raised."""

@@ -8,15 +8,15 @@ import re
 import sys
 from pathlib import Path
 from string import Template
-from typing import Literal
 
+from vcbench import suite
+from vcbench.discovery import NETWORKS, Kind
 from vcbench.errors import UsageError
 from vcbench.plugins import Registry
 
-NetworkKind = Literal["generator", "discriminator"]
-
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 MAX_LENGTH = 60
+REFERENCE = "residual-2d"  # a system of the demo; the new one differs from it in one network
 
 GENERATOR = '''\
 """$name: a generator of (batch, n_mcep, frames) that vcbench trains and compares."""
@@ -31,7 +31,7 @@ from vcbench.plugins import register_generator
 
 @register_generator("$name", paper="")
 def $module(*, n_mcep: int, scale: float, kernel: int = 5) -> nn.Module:
-    """A residual correction of each frame by its neighbours; `kernel` frames wide, odd."""
+    """A residual correction of each frame by its neighbours; `kernel` frames wide."""
     return Residual(n_mcep, hidden=max(1, round(256 * scale)), kernel=kernel)
 
 
@@ -41,9 +41,9 @@ class Residual(nn.Module):
     def __init__(self, n_mcep: int, *, hidden: int, kernel: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv1d(n_mcep, hidden, kernel, padding=kernel // 2),  # (B, hidden, T)
+            nn.Conv1d(n_mcep, hidden, kernel, padding="same"),  # (B, hidden, T)
             nn.GELU(),
-            nn.Conv1d(hidden, n_mcep, kernel, padding=kernel // 2),  # (B, n_mcep, T)
+            nn.Conv1d(hidden, n_mcep, kernel, padding="same"),  # (B, n_mcep, T)
         )
 
     def forward(self, mcep: torch.Tensor) -> torch.Tensor:
@@ -110,7 +110,7 @@ SUITE = """\
 #   vcbench run $name.yaml
 
 suite: $name
-question: Is $name better than the published systems after 1000 iterations?
+question: Is $name better than the $kind of $reference?
 extends: demo
 plugins: [$module.py]
 systems:
@@ -118,18 +118,23 @@ systems:
     generator: $generator
     discriminator: $discriminator
     objective: lsgan
+# Only the $kind differs between the two.
+compare: {baseline: $reference, against: [$name]}
 """
 
 
-def write(name: str, kind: NetworkKind, folder: Path) -> dict[Path, str]:
+def write(name: str, kind: Kind, folder: Path) -> dict[Path, str]:
     """Write plugin, test and suite; returns {path: what it is} in this order.
 
-    Raises `UsageError` where the name cannot be used or a file exists; nothing is written then.
+    kind: one of `NETWORKS`. Raises `UsageError` where the name cannot be used or a file exists;
+    nothing is written then.
     """
-    _check_name(name, kind)
+    _check_name(name)
     module = name.replace("-", "_")
-    others = {"generator": "residual-pixelshuffle-2d", "discriminator": "patchgan"}
-    values = {"name": name, "module": module, "kind": kind, **others, kind: name}
+    reference = suite.load("demo").systems[REFERENCE]
+    values: dict[str, str] = {part: getattr(reference, part).name for part in NETWORKS}
+    values |= {"name": name, "module": module, "kind": kind, "reference": REFERENCE}
+    values[kind] = name
     plugin = GENERATOR if kind == "generator" else DISCRIMINATOR
     contents = {
         folder / f"{module}.py": (plugin, f"the {kind}, yours to change"),
@@ -148,16 +153,20 @@ def write(name: str, kind: NetworkKind, folder: Path) -> dict[Path, str]:
     return {path: role for path, (_, role) in contents.items()}
 
 
-def _check_name(name: str, kind: NetworkKind) -> None:
+def _check_name(name: str) -> None:
     if not NAME.fullmatch(name) or len(name) > MAX_LENGTH:
         raise UsageError(
             f"'{name}' cannot be the name of an architecture: use lower-case letters and digits, "
             f"joined by '-', beginning with a letter, at most {MAX_LENGTH}, such as my-generator"
         )
-    registry = Registry()
-    if name in registry.names(kind):
-        origin = registry.declaration(kind, name).origin
-        raise UsageError(f"there is a {kind} '{name}' already ({origin}); take another name")
+    for there in Registry().declarations():
+        if there.name == name:
+            raise UsageError(
+                f"there is a {there.kind} '{name}' already ({there.origin}); take another name"
+            )
+    demo = suite.load("demo")
+    if name in (*demo.systems, *demo.baselines):
+        raise UsageError(f"the demo has a system '{name}' already; take another name")
     module = name.replace("-", "_")
     if keyword.iskeyword(module) or module in sys.stdlib_module_names or _is_installed(module):
         raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,23 +13,19 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from vcbench.corpora import ProgressCallback
-    from vcbench.reporting.model import Leaderboard
+
+UNBOUNDED = 10_000  # columns: wider than any table
 
 
 def console() -> Console:
-    """A rich console on stdout, 120 columns wide where it is not a terminal."""
+    """A rich console on stdout: as wide as the terminal or `COLUMNS` says, else without bounds.
+
+    What reads a pipe or a file wants rows whole.
+    """
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=120)
-
-
-def print_answer(leaderboard: Leaderboard) -> None:
-    """What the table says in a sentence, and what weakens it, on stdout."""
-    from vcbench.reporting.answer import answer, doubts
-
-    print(answer(leaderboard))
-    for doubt in doubts(leaderboard):
-        print(f"Note: {doubt}")
+    bounded = sys.stdout.isatty() or os.environ.get("COLUMNS")
+    return Console() if bounded else Console(width=UNBOUNDED)
 
 
 def say(message: str) -> None:

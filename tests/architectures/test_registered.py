@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from one_fresh_process import Ask, ask_once
 
+from vcbench.discovery import NETWORKS
 from vcbench.inspection import count_macs, layer_table
-from vcbench.plugins import Kind, Plugin, Registry, choices
+from vcbench.plugins import Plugin, Registry, choices
 from vcbench.testing import architecture_checks, citizenship
 from vcbench.testing.subject import Subject
 from vcbench.training.models import count_parameters
 
-KINDS: tuple[Kind, ...] = ("generator", "discriminator")
 REGISTRY = Registry()
-PLUGINS = [REGISTRY.get(kind, name) for kind in KINDS for name in REGISTRY.names(kind)]
+PLUGINS = [REGISTRY.get(kind, name) for kind in NETWORKS for name in REGISTRY.names(kind)]
 unhurried = settings(deadline=None, max_examples=25)  # a busy machine is no failure
 
 

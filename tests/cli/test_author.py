@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,75 @@ def test_a_new_architecture_passes_its_checks_and_stands_in_a_suite(
     assert len(loaded.systems) == 5
     mine = loaded.systems["brand-new"]
     assert "brand-new" in (mine.generator.name, mine.discriminator.name)
+    assert loaded.compare is not None
+    assert (loaded.compare.baseline, list(loaded.compare.against)) == ("residual-2d", ["brand-new"])
+    assert "brand-new" in loaded.question and "residual-2d" in loaded.question
+    assert not re.search(r"[0-9]{2}", loaded.question), "training.iterations may be set"
+
+
+@KINDS
+def test_a_new_architecture_differs_from_what_it_is_compared_with_in_one_network(
+    flags: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output(capsys, "new", "architecture", "brand-new", *flags)
+    loaded = suite.load("brand-new.yaml")
+    mine, other = (loaded.systems[name] for name in ("brand-new", "residual-2d"))
+    changed = "discriminator" if flags else "generator"
+
+    def whole(system: suite.System, part: str) -> tuple[str, dict[str, Any]]:
+        component = getattr(system, part)
+        plugin = loaded.registry.get(part, component.name)  # type: ignore[arg-type]
+        return component.name, {o.name: o.default for o in plugin.options} | component.options
+
+    for part in ("generator", "discriminator", "objective"):
+        assert (whole(mine, part) == whole(other, part)) == (part != changed), part
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+def test_a_new_generator_takes_even_kernels(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output(capsys, "new", "architecture", "brand-new")
+    found = checks(capsys, "brand-new", "--option", "kernel=4")
+    assert [name for name, check in found.items() if check["passed"] is False] == []
+
+
+@pytest.mark.parametrize("file", [[], ["--plugin", "brand_new.py"]], ids=["here", "named"])
+@pytest.mark.parametrize("command", ["show", "check"])
+@pytest.mark.parametrize(
+    ("broken", "problem"), [(b"def :", "SyntaxError"), (b"# \xff", "UnicodeDecodeError")]
+)
+def test_why_a_plugin_file_cannot_be_read_is_told(
+    broken: bytes,
+    problem: str,
+    command: str,
+    file: list[str],
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output(capsys, "new", "architecture", "brand-new")
+    path = folder / "brand_new.py"
+    path.write_bytes(path.read_bytes() + broken)
+    (folder / "somebody_elses.py").write_text("def :")
+    assert main([command, "brand-new", *file]) == 2
+    said = capsys.readouterr().err
+    assert f"unusable plugin at plugin file {path}: {problem}: " in said
+    assert "somebody_elses.py" not in said
+
+
+def test_what_a_plugin_prints_is_not_among_the_results(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output(capsys, "new", "architecture", "brand-new")
+    path = folder / "brand_new.py"
+    source = path.read_text().replace("super().__init__()", "super().__init__(); print('built')")
+    source = source.replace("return mcep", "print('called'); return mcep")
+    path.write_text(source + "\nprint('imported')\n")
+    for command, key in (("show", "layers"), ("check", "checks")):
+        assert main([command, "brand-new", "--json"]) == 0
+        out, err = capsys.readouterr()
+        assert json.loads(out)[key]
+        assert "built" in err and "called" in err
 
 
 @pytest.mark.slow
@@ -109,6 +179,11 @@ def test_nothing_is_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]
         ("random", "would hide"),
         ("class", "would hide"),
         ("cyclegan-vc-1d", "there is a generator 'cyclegan-vc-1d' already"),
+        ("patchgan", "there is a discriminator 'patchgan' already"),
+        ("mcd", "there is a metric 'mcd' already"),
+        ("demo", "there is a corpus 'demo' already"),
+        ("residual-2d", "the demo has a system 'residual-2d' already"),
+        ("mean-variance", "the demo has a system 'mean-variance' already"),
     ],
 )
 def test_names_that_cannot_be(
@@ -205,6 +280,52 @@ def test_show_lays_the_paper_s_generator_out(
     text = output(capsys, "show", "cyclegan-vc-1d")
     assert "option width, default 'wide', of 'wide' | 'narrow'" in text
     assert all(column in text for column in ("shuffle", "norm", "activation"))
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, None])
+@pytest.mark.parametrize("name", ["cyclegan-vc3", "cyclegan-vc-1d", "gated-patchgan"])
+def test_show_keeps_numbers_and_headings_whole(
+    name: str,
+    width: int | None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layers = json.loads(output(capsys, "show", name, "--json"))["layers"]
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if width:
+        monkeypatch.setenv("COLUMNS", str(width))
+    lines = output(capsys, "show", name).splitlines()
+    assert width is None or max(map(len, lines)) <= width
+    (top,) = [i for i, line in enumerate(lines) if line.startswith("layer ")]
+    headings = ["layer", "kernel", "stride", "channels", "output", "parameters", "MACs"]
+    assert [word for word in lines[top].split() if word in headings] == headings
+    texts = iter(line.split() for line in lines[top + 1 :])
+    for layer in layers:
+        numbers = [layer[c] for c in ("kernel", "stride", "channels", "output") if layer[c]]
+        numbers += [f"{layer['parameters']:,}", f"{layer['macs']:,}"]
+        assert any(set(numbers) <= set(text) for text in texts), f"{layer['name']}: {numbers}"
+    if width is None:
+        assert len(lines) == top + 1 + len(layers) + 1
+        assert all(
+            line.startswith(r["name"]) for line, r in zip(lines[top + 1 :], layers, strict=False)
+        )
+
+
+def test_show_tells_what_options_mean_and_which_are_chosen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["show", "gated-patchgan", "--option", "tail=scalar"]
+    shown = json.loads(output(capsys, *arguments, "--json"))
+    assert shown["options"]["tail"] == "scalar"
+    assert shown["options"]["sigmoid"] is True, "a default where nothing else was chosen"
+    text = output(capsys, *arguments)
+    assert "option tail, default 'patch', here 'scalar', of 'patch' | 'scalar'" in text
+    assert "option sigmoid, default True, of False | True" in text
+    plugin = Registry().get("discriminator", "gated-patchgan")
+    documented = (plugin.factory.__doc__ or "").split("\n", 1)[1]
+    assert "tail: scalar" in documented
+    assert " ".join(documented.split()) in " ".join(text.split())
+    assert " ".join(shown["description"].split()) == " ".join(documented.split())
 
 
 @pytest.mark.parametrize("name", ["lsgan", "mcd", "vcc2016", "local"])

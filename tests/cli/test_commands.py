@@ -63,7 +63,7 @@ def test_show_prints_the_layers_of_the_paper(capsys: pytest.CaptureFixture[str])
         (["show", "cyclegan-vc-1d", "--option", "widht=narrow"], "did you mean 'width'?"),
         (
             ["show", "cyclegan-vc-1d", "--option", "width=big"],
-            "unknown value 'big'; (valid: narrow, wide)",
+            "unknown value 'big'; valid: narrow, wide",
         ),
         (["show", "patchgan", "--n-mcep", "8"], "n_mcep (8) must be at least 16"),
         (["report", "nowhere"], "nowhere holds no manifest.json"),

@@ -141,7 +141,7 @@ def test_one_sentence_has_a_mean_and_no_interval(
         (["--converted", "/nowhere"], "/nowhere: no such folder"),
         (["--protocol", "vcbench-l"], "did you mean 'vcbench-1'"),
         (["--metrics", "mcd,f0_rmse"], "unknown metric 'f0_rmse': did you mean 'f0-rmse'"),
-        (["--metrics", " ,"], "--metrics ' ,' names no metric (valid: f0-rmse"),
+        (["--metrics", " ,"], "--metrics ' ,' names no metric; valid: f0-rmse"),
         (["--jobs", "0"], "--jobs 0: at least 1"),
     ],
 )

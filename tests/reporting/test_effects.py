@@ -229,3 +229,18 @@ def test_hostile_names_are_shown_as_text_in_a_comparison(tmp_path) -> None:
     assert len(page.all("script")) == 1
     rows = [line for line in report.text("leaderboard.md").splitlines() if line[:2] == "| "]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows[:3]} == {7}
+
+
+def test_notes_name_what_was_trained_but_is_not_compared(leaderboard_of) -> None:
+    """As where a suite has `sweep:` and a `compare:` of its own."""
+    synthetic = SyntheticRun(
+        effects={"base": 0.0, "asked": -1.0, "swept": 1.0},
+        samples=False,
+        compare={"baseline": "base", "against": ["asked"], "metric": "mcd"},
+    )
+    apart = "Trained, but not in this comparison: swept."
+    assert apart in effect_notes(leaderboard_of(synthetic))
+
+
+def test_nothing_is_said_where_all_are_compared(compared: Rendered) -> None:
+    assert not any("not in this comparison" in n for n in effect_notes(compared.leaderboard))

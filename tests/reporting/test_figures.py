@@ -15,10 +15,12 @@ import pytest
 from vcbench.reporting.figures import (
     MAX_POINTS,
     direction_panel,
+    effects_panel,
     loss_panels,
     shared_limits,
     styles,
 )
+from vcbench.reporting.model import Column, Effect
 from vcbench.statistics import Estimate
 
 
@@ -131,6 +133,48 @@ def test_hostile_names_are_text(name: str) -> None:
     assert "script" not in tags
     texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
     assert name in texts
+
+
+def labels(svg: str) -> list[str]:
+    """All texts of a figure."""
+    found = ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
+    return [element.text or "" for element in found]
+
+
+def test_names_of_a_sweep_stay_apart() -> None:
+    known = Estimate(1.0, 0.5, 1.5, 3, 3)
+    rates = [f"learning_rate_{network}-2e-4" for network in ("generator", "discriminator")]
+    long = [f"gradient_penalty-{'very_' * 9}{middle}-{'long_' * 9}weight-10" for middle in "ab"]
+    panel = direction_panel(
+        "A>B",
+        dict.fromkeys([*rates, *long], known),
+        styles(rates),
+        axis_label="x",
+        limits=(0.0, 2.0),
+        prefix="p",
+    )
+    column = Column("mcd", "mcd", "p", "dB", "lower")
+    effects = [Effect(name, {"mcd": known}, "undecided") for name in [*rates, *long]]
+    compared = effects_panel(effects, column, title="t", axis_label="x")
+    assert compared is not None
+    for svg in (panel.svg, compared.svg):
+        found = labels(svg)
+        assert set(rates) <= set(found), "not cut at all"
+        assert len({text for text in found if text.startswith("gradient_")}) == 2
+
+
+def test_long_names_leave_the_figure_its_room() -> None:
+    known = {"n": Estimate(1.0, 0.5, 1.5, 3, 3)}
+
+    def room(name: str) -> float:
+        svg = direction_panel(
+            "A>B", {name: known["n"]}, {}, axis_label="x", limits=(0.0, 2.0), prefix="p"
+        ).svg
+        patch = re.search(r'id="p-patch_2">\s*<path d="M ([\d.]+) [\d.]+\s*L ([\d.]+)', svg)
+        assert patch
+        return float(patch.group(2)) - float(patch.group(1))
+
+    assert room("n" * 32) > 0.8 * room("n" * 18)
 
 
 def test_trained_systems_are_filled_baselines_hollow_and_undefined_means_not_drawn() -> None:

@@ -95,10 +95,18 @@ def test_names() -> None:
 
 @given(st.text(max_size=40), st.integers(3, 30))
 def test_a_shortened_name_fits_and_keeps_its_ends(name: str, length: int) -> None:
-    short = fmt.shortened(name, length)
+    (short,) = fmt.shortened([name], length)
     whole = fmt.one_line(name)
     assert len(short) <= length
     assert short == whole or (short[0] == whole[0] and short[-1] == whole[-1] and "…" in short)
+
+
+@given(st.lists(st.text("ab-", max_size=40), max_size=6), st.integers(3, 30))
+def test_shortened_names_stay_apart(names: list[str], length: int) -> None:
+    found = fmt.shortened(names, length)
+    assert len(set(found)) == len(set(names))
+    by_length = {max(map(len, fmt.shortened(names, n)), default=0) for n in range(3, length)}
+    assert not by_length or max(by_length) <= max(map(len, found), default=0)
 
 
 def test_listing_counts_what_it_does_not_name() -> None:

@@ -6,14 +6,17 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 from synthetic_run import HOSTILE, METRICS, PROTOCOL_TEXT, SyntheticRun
 
 from vcbench.reporting.answer import answer
+from vcbench.reporting.grid import notes
 from vcbench.reporting.leaderboard import build
 from vcbench.reporting.machine import csv_text, json_text
+from vcbench.reporting.model import Row
 from vcbench.reporting.run_files import read_run
 from vcbench.reporting.tables import latex, markdown, terminal_table
 
@@ -193,3 +196,17 @@ def test_tables_of_a_run_without_trained_systems(leaderboard_of) -> None:
     assert "holds baselines only" in markdown(board)
     assert r"\midrule" in latex(board)
     assert "source-copy" in on_terminal(board, 80)
+
+
+def test_notes_tell_how_long_the_training_was(leaderboard_of) -> None:
+    board = leaderboard_of(SyntheticRun(effects={"a": 0.0, "b": 1.0}, iterations=1500))
+    assert "- Trained for 1,500 iterations.\n" in markdown(board)
+
+    def shorter(row: Row) -> Row:
+        cells = tuple(replace(cell, iterations=50) for cell in row.cells)
+        return replace(row, cells=cells) if row.system == "b" else row
+
+    mixed = replace(board, rows=tuple(map(shorter, board.rows)))
+    assert "- Iterations of training: a 1,500; b 50.\n" in markdown(mixed)
+    untrained = leaderboard_of(SyntheticRun(effects={}))
+    assert "teration" not in "".join(notes(untrained))

@@ -80,6 +80,8 @@ def test_defaults_fill_what_a_file_leaves_out(files: Files) -> None:
                     "free": None,
                     "anything": 1,
                     "home": "a",
+                    "stacks": 1,
+                    "edges": "same",
                 },
                 "discriminator": {"name": "test-disc", "sigmoid": True},
                 "objective": {"name": "test-loss"},

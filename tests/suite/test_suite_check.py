@@ -44,7 +44,7 @@ UNKNOWN_AND_MISSING_KEYS = [
     (
         "-loss}",
         "-loss, ^zzz: x}",
-        "systems.one: unknown key 'zzz'; (valid: discriminator, generator, objective, training)",
+        "systems.one: unknown key 'zzz'; valid: discriminator, generator, objective, training",
     ),
 ]
 WRONG_TYPES = [
@@ -141,12 +141,32 @@ UNKNOWN_VALUES = [
     (
         "metrics:",
         "features: {f0: ^reaper}\nmetrics:",
-        "features.f0: unknown value 'reaper'; (valid: dio, harvest)",
+        "features.f0: unknown value 'reaper'; valid: dio, harvest",
     ),
     (
         "metrics:",
         "features: {kind: ^3}\nmetrics:",
-        "features.kind: unknown value 3; (valid: world)",
+        "features.kind: unknown value 3; valid: world",
+    ),
+    (
+        "60}",
+        "60, adversarial_steps: ^3}",
+        "training.adversarial_steps: unknown value 3; valid: 1 or 2",
+    ),
+    (
+        "test-gen",
+        "{name: test-gen, stacks: ^3}",
+        f"{GEN}.stacks: unknown value 3; valid: 1 or 2",
+    ),
+    (
+        "test-gen",
+        "{name: test-gen, edges: ^4}",
+        f"{GEN}.edges: unknown value 4; valid: 'same', 'or' or 2",
+    ),
+    (
+        "test-gen",
+        "{name: test-gen, width: ^medium}",
+        f"{GEN}.width: unknown value 'medium'; valid: narrow, wide",
     ),
 ]
 PLUGINS = [
@@ -161,7 +181,7 @@ PLUGINS = [
     (
         "test-gen",
         "^test-broken",
-        f"{GEN}: generator 'test-broken' (plug.py:45) cannot be used: its signature: "
+        f"{GEN}: generator 'test-broken' (plug.py:47) cannot be used: its signature: "
         "NameError: name 'Unknown' is not defined",
     ),
     (
@@ -172,12 +192,12 @@ PLUGINS = [
     (
         "test-gen",
         "{name: test-deep, depth: 1, ^n_mcep: 4}",
-        f"{GEN}: unknown option 'n_mcep' of generator 'test-deep'; (valid: depth)",
+        f"{GEN}: unknown option 'n_mcep' of generator 'test-deep'; valid: depth",
     ),
     (
         "test-loss",
         "{name: test-loss, ^a: 1}",
-        f"{LOSS}: unknown option 'a' of objective 'test-loss'; (there are none)",
+        f"{LOSS}: unknown option 'a' of objective 'test-loss'; there are none",
     ),
 ]
 OPTIONS = [
@@ -273,6 +293,8 @@ def test_options_that_are_not_given_have_their_defaults(files: Files) -> None:
         "kernels": [3, 5],
         "names": None,
         "window": None,
+        "stacks": 1,
+        "edges": "same",
         "size": 4,
         "free": None,
         "anything": 1,
@@ -328,8 +350,27 @@ def test_a_system_changes_the_training(files: Files) -> None:
     assert (suite.training.iterations, suite.training.decay_start) == (60, 30)
     wrong, [place] = located(text.replace("batch_size: 2", "batch_size: ^x"))
     assert files.errors(wrong) == [
-        f"s.yaml:{place}: training.batch_size: must be a whole number; got 'x'"
+        f"s.yaml:{place}: systems.one.training.batch_size: must be a whole number; got 'x'"
     ]
+
+
+def test_a_systems_own_training_is_named_and_the_suites_is_not(files: Files) -> None:
+    text = SUITE.replace("-loss}", "-loss, training: {mask_frames: 500}}")
+    valid = "may hide a whole crop; valid: 0 to 127, less than segment_frames"
+    column = text.splitlines()[5].index("500") + 1
+    assert files.errors(text) == [
+        f"s.yaml:6:{column}: systems.one.training.mask_frames: 500 {valid}"
+    ]
+    # What the system's own change makes wrong in the suite's recipe is the system's too.
+    text = text.replace("mask_frames: 500", "segment_frames: 16").replace(
+        "60}", "60, mask_frames: 20}"
+    )
+    assert files.errors(text) == [
+        "s.yaml:7:41: systems.one.training.mask_frames: 20 may hide a whole crop; valid: 0 to 15, "
+        "less than segment_frames"
+    ]
+    both = text.replace("frames: 20", "frames: -1")
+    assert files.errors(both) == ["s.yaml:7:41: training.mask_frames: must be at least 0; got -1"]
 
 
 def test_there_must_be_something_to_run(files: Files) -> None:

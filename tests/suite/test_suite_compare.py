@@ -134,9 +134,9 @@ def test_a_system_alone_is_compared_with_nothing(files: Files) -> None:
 
 def test_only_baselines_of_the_suite_can_be_named(files: Files) -> None:
     found = files.errors(THREE + "baselines: [resynthesis]\ncompare: {baseline: source-copy}\n")
-    assert found[0].endswith("(valid: one, resynthesis, six, two)")
+    assert found[0].endswith("; valid: one, resynthesis, six, two")
     found = files.errors(THREE + "baselines: []\ncompare: {baseline: resynthesis}\n")
-    assert found[0].endswith("(valid: one, six, two)")
+    assert found[0].endswith("; valid: one, six, two")
 
 
 def test_budgets_and_set_change_it(files: Files) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def test_an_unknown_budget(files: Files) -> None:
     assert files.errors(SUITE + BUDGETS, budget="quik") == [
         "--budget quik: s.yaml has no such budget; did you mean 'quick'? (valid: other, quick)"
     ]
-    assert files.errors(budget="x") == ["--budget x: s.yaml has no such budget; (there are none)"]
+    assert files.errors(budget="x") == ["--budget x: s.yaml has no such budget; there are none"]
 
 
 def test_what_a_budget_needs_may_come_from_the_command_line(files: Files) -> None:
@@ -110,11 +111,27 @@ def test_set_changes_one_value(files: Files, setting: str, key: str, value: obje
 
 def test_set_is_said_to_be_where_its_value_came_from(files: Files) -> None:
     assert files.errors(sets=["training.iterations=x", "scael=1", "seeds=[0, -1]"]) == [
-        "--set scael=1: unknown key 'scael'; did you mean 'scale'? (valid: baselines, budgets, "
-        "compare, corpus, eval_utterances, extends, features, metrics, pairs, plugins, protocol, "
-        "question, samples_per_direction, scale, seeds, suite, sweep, systems, training)",
+        "--set scael=1: unknown key 'scael'; did you mean 'scale'? (valid: baselines, compare, "
+        "corpus, eval_utterances, features, metrics, pairs, plugins, protocol, question, "
+        "samples_per_direction, scale, seeds, suite, sweep, systems, training)",
         "--set seeds=[0, -1]: seeds[1]: must be at least 0; got -1",
         "--set training.iterations=x: training.iterations: must be a whole number; got 'x'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [
+        ("extends=vcc2016", "extends"),
+        ("budgets.quick.scale=1", "budgets"),
+        ("budgets=3", "budgets"),
+    ],
+)
+def test_set_refuses_what_it_cannot_change(files: Files, setting: str, key: str) -> None:
+    assert files.errors(SUITE + BUDGETS, sets=[setting], budget="quick") == [
+        f"--set {setting}: --set cannot change '{key}'; valid: suite, question, plugins, corpus, "
+        "pairs, features, systems, sweep, compare, baselines, training, scale, seeds, metrics, "
+        "eval_utterances, protocol, samples_per_direction"
     ]
 
 
@@ -207,12 +224,61 @@ def test_plugins_of_base_and_extension_are_both_used(tmp_path: Path) -> None:
     assert found.resolved()["plugins"] == ["below/plug.py", "own.py"]
 
 
+DROPS = "suite: more\nextends: base.yaml\nsystems:\n  one: null\n"
+TWO = "  two: {generator: test-gen, discriminator: test-disc, objective: test-loss}\n"
+
+
+def test_null_drops_an_inherited_system(files: Files) -> None:
+    """Also what the base's budgets say of it; its own budgets may name it anew."""
+    base = BASE.replace("\ntraining: {i", f"\n{TWO}training: {{i")
+    files.write(base, "base.yaml")
+    found = files.load(DROPS)
+    assert list(found.systems) == ["two"]
+    assert list(files.load(DROPS, budget="other").systems) == ["two"]
+    assert list(files.load("suite: more\nextends: base.yaml\n").systems) == ["one", "two"]
+    assert list(files.load(base, sets=["systems.one=null"]).systems) == ["two"]
+    assert files.load(json.dumps(found.resolved())).resolved() == found.resolved()
+    again = f"{DROPS}budgets: {{other: {{systems: {{{TWO.strip().replace('two', 'one')}}}}}}}\n"
+    assert list(files.load(again, budget="other").systems) == ["two", "one"]
+
+
+def test_a_budget_may_drop_a_system(files: Files) -> None:
+    text = SUITE.replace("training: {i", f"{TWO}training: {{i")
+    text += "budgets: {less: {systems: {one: null}}}\n"
+    assert list(files.load(text).systems) == ["one", "two"]
+    assert list(files.load(text, budget="less").systems) == ["two"]
+    named = text + "compare: {baseline: one}\n"
+    assert files.errors(named, budget="less")[0].startswith(
+        "s.yaml:11:21: compare.baseline: unknown system or baseline 'one'; "
+    )
+    swept = text + "sweep: {base: one, grid: {generator.layers: [4]}}\n"
+    assert files.errors(swept, budget="less") == [
+        "s.yaml:11:15: sweep.base: unknown system 'one'; valid: two"
+    ]
+
+
+@pytest.mark.parametrize("name", ["one", "onne"])
+def test_a_system_that_is_not_inherited_cannot_be_dropped(files: Files, name: str) -> None:
+    text = "must be a mapping; got null, and no system of this name is inherited, to drop; "
+    files.write(BASE, "base.yaml")
+    [found] = files.errors(DROPS.replace("one", "onne"))
+    assert found == f"s.yaml:4:9: systems.onne: {text}did you mean 'one'? (valid: one)"
+    plain = SUITE.partition("  one:")
+    alone = f"{plain[0]}  {name}:\n{plain[2].partition(chr(10))[2]}"
+    [found] = files.errors(alone)
+    assert found == f"s.yaml:6:{len(name) + 4}: systems.{name}: {text}there are none"
+
+
 def test_only_one_base(files: Files) -> None:
     files.write("suite: a\nextends: s.yaml\n" + SUITE.partition("\n")[2], "base.yaml")
     [found] = files.errors("suite: b\nextends: base.yaml\n")
     assert found == (
         "base.yaml:2:1: extends: s.yaml extends this file, so it cannot extend another itself"
     )
+    # What the further base would have given is not said to be missing.
+    files.write("suite: a\nextends: demo\n", "base.yaml")
+    [found] = files.errors("suite: b\nextends: base.yaml\n")
+    assert found.startswith("base.yaml:2:1: extends: s.yaml extends this file")
     [found] = files.errors(SUITE + "extends: s.yaml\n")
     assert "s.yaml:9:1: extends: s.yaml extends this file" in found
 
@@ -248,6 +314,19 @@ def test_a_suite_that_is_not_there(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=r"nor a shipped suite of that name; .*demo, "):
         suite.load(name)
+
+
+def test_the_file_beside_a_name_without_its_suffix_is_suggested(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files.folder)
+    files.write(SUITE, "my-generator.yaml")
+    with pytest.raises(UsageError) as caught:
+        suite.load("my-generator")
+    assert str(caught.value) == (
+        "suite: no file 'my-generator', nor a shipped suite of that name; did you mean "
+        "'my-generator.yaml'?"
+    )
 
 
 def test_a_file_wins_over_a_shipped_suite_of_the_name(

@@ -115,7 +115,9 @@ def test_one_system_may_decay_and_another_not(files: Files) -> None:
     assert starts == {"one": 30, "learning_rate_decay-none": None}
     # The suite's own decay_start reaches both systems: said where the sweep makes it a problem.
     [wrong] = files.errors(text.replace("60}", "60, decay_start: 20}"))
-    assert wrong.startswith("s.yaml:9:67: training.decay_start: with learning_rate_decay none")
+    assert wrong.startswith(
+        "s.yaml:9:67: systems.one.training.decay_start: with learning_rate_decay none"
+    )
 
 
 stages = st.lists(st.floats(0, 1, exclude_max=True), max_size=5)

@@ -233,7 +233,7 @@ SAME = "two equal systems differ by chance alone; leave this value out"
         ("sweep: ^{one_at_a_time: {generator.layers: [1]}}", "sweep: missing key 'base'"),
         (
             "sweep: {base: ^uno, one_at_a_time: {generator.layers: [1]}}",
-            "sweep.base: unknown system 'uno'; (valid: one)",
+            "sweep.base: unknown system 'uno'; valid: one",
         ),
         (
             "sweep: {base: one, ^girds: {}}",
@@ -270,13 +270,13 @@ SAME = "two equal systems differ by chance alone; leave this value out"
         # What is wrong with a system that is made.
         (
             "sweep: {base: one, one_at_a_time: {training.lambda_cycle: [5, ^-1]}}",
-            "training.lambda_cycle: must be at least 0; got -1",
+            "systems.one.training.lambda_cycle: must be at least 0; got -1",
         ),
         (
             "sweep: {base: one, one_at_a_time: {^generator.layres: [5, 6]}}",
             "systems.one.generator: unknown option 'layres' of generator 'test-gen'; did you mean "
-            "'layers'? (valid: activation, anything, causal, free, home, kernels, layers, names, "
-            "rate, size, width, window)",
+            "'layers'? (valid: activation, anything, causal, edges, free, home, kernels, layers, "
+            "names, rate, size, stacks, width, window)",
         ),
         (
             "sweep: {base: one, one_at_a_time: {generator.layers: [5, ^x]}}",
@@ -293,8 +293,8 @@ SAME = "two equal systems differ by chance alone; leave this value out"
         ),
         (
             "sweep: {base: one, one_at_a_time: {training.segment_frames: [64, ^32]}}",
-            "training.mask_frames: 40 may hide a whole crop; valid: 0 to 31, less than "
-            "segment_frames",
+            "systems.one.training.mask_frames: 40 may hide a whole crop; valid: 0 to 31, less "
+            "than segment_frames",
         ),
         # Systems that are the same.
         (
@@ -304,6 +304,14 @@ SAME = "two equal systems differ by chance alone; leave this value out"
         (
             "sweep: {base: one, one_at_a_time: {generator.layers: [^3]}}",
             f"sweep: 'generator.layers-3' is the same as 'one': {SAME}",
+        ),
+        *(
+            (
+                f"sweep: {{base: one, one_at_a_time: {{training.{key}: [^7]}}}}",
+                f"sweep: '{key}-7' is the same as 'one': what is learnt does not depend on {key}; "
+                "leave this value out",
+            )
+            for key in ("log_every", "checkpoint_every", "validate_every", "validation_utterances")
         ),
         (
             "sweep: {base: one, one_at_a_time: {training.decay_start: [^30]}}",
@@ -330,6 +338,13 @@ def test_a_mistake_is_reported_at_its_place(files: Files, text: str, message: st
     before, _, after = text.partition("^")
     masked = SUITE.replace("60}", "60, mask_frames: 40}")
     assert files.errors(f"{masked}{before}{after}\n") == [f"s.yaml:9:{len(before) + 1}: {message}"]
+
+
+def test_validation_decides_what_converts_where_the_best_weights_do(files: Files) -> None:
+    best = SUITE.replace("60}", "60, validate_every: 20, conversion_weights: best}")
+    text = best + "sweep: {base: one, one_at_a_time: {training.validate_every: [10]}}\n"
+    assert list(files.load(text).systems) == ["one", "validate_every-10"]
+    assert files.errors(text.replace("validate_every: [", "log_every: ["))
 
 
 def test_a_name_that_is_taken(files: Files) -> None:
@@ -373,8 +388,8 @@ def test_all_mistakes_are_told_at_once(files: Files) -> None:
     found = files.errors(sweep(one_at_a_time=keys).replace("suite: test", "suite: a/b"))
     assert [line.split(": ")[1] for line in found] == [
         "suite",
-        "training.lambda_cycle",
-        "training.lambda_cycle",
+        "systems.one.training.lambda_cycle",
+        "systems.one.training.lambda_cycle",
         "systems.one.generator",
         "systems.one.objective",
     ]
@@ -406,7 +421,7 @@ def test_budgets_and_set_change_it(files: Files) -> None:
     ]
     # Every budget is judged, also by the systems that it makes.
     assert files.errors(text.replace("[6]", "[-6]")) == [
-        "s.yaml:11:58: training.lambda_cycle: must be at least 0; got -6"
+        "s.yaml:11:58: systems.one.training.lambda_cycle: must be at least 0; got -6"
     ]
 
 

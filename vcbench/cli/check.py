@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 from vcbench.cli import plugin_arguments
+from vcbench.discovery import NETWORKS
 
 HELP = "check a generator or discriminator against the contract of its kind"
 
@@ -19,10 +22,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the checks; 1 if one fails."""
-    registry = plugin_arguments.registry_of(args.name, args.plugin)
-    from vcbench.testing import all_checks, architecture_kind
+    with redirect_stdout(sys.stderr):  # a plugin may print, and stdout is for the results
+        found = _found(args)
+    failed = sum(result["passed"] is False for result in found["checks"])
+    if args.json:
+        print(json.dumps(found, indent=2))
+    else:
+        _print(found["name"], found["kind"], found["origin"], found["checks"], failed)
+    return 1 if failed else 0
 
-    kind = architecture_kind(registry, args.name)
+
+def _found(args: argparse.Namespace) -> dict[str, Any]:
+    registry = plugin_arguments.registry_of(args.name, args.plugin)
+    from vcbench.testing import all_checks
+
+    kind = registry.kind_of(args.name, NETWORKS)
     plugin = registry.get(kind, args.name)
     options = plugin_arguments.options_of(plugin, args.option)
     results: list[dict[str, Any]] = []
@@ -36,13 +50,7 @@ def execute(args: argparse.Namespace) -> int:
         results.append(
             {"name": check.name, "summary": check.summary, "passed": passed, "reason": reason}
         )
-    failed = sum(result["passed"] is False for result in results)
-    if args.json:
-        found = {"name": args.name, "kind": kind, "origin": plugin.origin, "checks": results}
-        print(json.dumps(found, indent=2))
-    else:
-        _print(args.name, kind, plugin.origin, results, failed)
-    return 1 if failed else 0
+    return {"name": args.name, "kind": kind, "origin": plugin.origin, "checks": results}
 
 
 def _print(name: str, kind: str, origin: str, results: list[dict[str, Any]], failed: int) -> None:

@@ -6,9 +6,8 @@ import argparse
 import json
 from typing import Any
 
+from vcbench.discovery import NETWORKS
 from vcbench.plugins import PLURALS
-
-NETWORKS = ("generator", "discriminator")  # which can tell how many parameters they have
 
 HELP = "list generators, discriminators, objectives, metrics, corpora, engines and suites"
 

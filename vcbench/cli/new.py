@@ -23,8 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Write the files and print what to do next."""
     from vcbench import scaffold
+    from vcbench.discovery import Kind
 
-    kind: scaffold.NetworkKind = "discriminator" if args.discriminator else "generator"
+    kind: Kind = "discriminator" if args.discriminator else "generator"
     folder = Path(args.output)
     files = scaffold.write(args.name, kind, folder)
     for path, role in files.items():

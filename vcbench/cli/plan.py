@@ -37,16 +37,19 @@ def execute(args: argparse.Namespace) -> int:
         features = {"total": len(plan.features), "missing": plan.missing_features}
         print(json.dumps({"cells": cells, "baselines": baselines, "features": features}, indent=2))
         return 0
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from vcbench.terminal import console
 
-    table = Table("cell", "done", "why")
+    screen = console()
+    ids = [*(planned.cell.id for planned in plan.cells), *(cell.id for cell in plan.baselines)]
+    # An id is never cut, or seeds would look alike; the reason goes onto more lines first.
+    whole = max(map(len, ids)) + 30 <= screen.width
+    table = Table(Column("cell", overflow="fold", no_wrap=whole), "done", "why")
     for planned in plan.cells:
         table.add_row(planned.cell.id, "yes" if planned.done else "no", planned.reason)
     for cell in plan.baselines:
         table.add_row(cell.id, "-", "a baseline: nothing to train")
-    screen = console()
     screen.print(table)
     screen.print(
         f"{sum(p.done for p in plan.cells)} of {len(plan.cells)} cells done; "

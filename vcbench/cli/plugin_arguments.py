@@ -31,7 +31,8 @@ def add(parser: argparse.ArgumentParser, *, name_help: str) -> None:
 
 def registry_of(name: str, files: Sequence[str]) -> Registry:
     """Installed packages and `files`; where both lack the name and no file is given, also those
-    of the current folder's *.py that register it, which their source text tells."""
+    of the current folder's *.py that register it, which their source text tells, or that name it
+    and are no Python, which the error for an unknown name then tells."""
     from vcbench.plugins import KINDS, Registry
 
     for path in files:
@@ -73,7 +74,12 @@ def _registering(name: str, folder: Path) -> list[Path]:
     for path in sorted(folder.glob("*.py")):
         try:
             tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-        except (OSError, ValueError, SyntaxError):  # somebody's file that is no plugin
+        except OSError:
+            continue
+        except (ValueError, SyntaxError):
+            # The plugin that is looked for, perhaps; without its name it is somebody else's file.
+            if name.encode() in path.read_bytes():
+                found.append(path)
             continue
         if any(registered == name for _, registered, *_ in decorated(tree)):
             found.append(path)

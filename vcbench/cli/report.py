@@ -16,8 +16,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Render, and print the table."""
     from vcbench import reporting
-    from vcbench.reporting.tables import terminal_table
-    from vcbench.terminal import console, print_answer
+    from vcbench.reporting.tables import print_answer, terminal_table
+    from vcbench.terminal import console
 
     leaderboard = reporting.render(args.run)
     screen = console()

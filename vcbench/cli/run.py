@@ -25,8 +25,8 @@ def execute(args: argparse.Namespace) -> int:
     """Run the suite; 0 if all cells are ok, 1 if one failed."""
     from vcbench import parallel, paths, runner
     from vcbench.errors import UsageError
-    from vcbench.reporting.tables import terminal_table
-    from vcbench.terminal import console, print_answer, progress_bars, say
+    from vcbench.reporting.tables import print_answer, terminal_table
+    from vcbench.terminal import console, progress_bars, say
 
     # A terminated harness must stop its cells in order, as an interrupted one does.
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -80,7 +80,7 @@ def _metrics(named: str | None, registry: Any) -> dict[str, Plugin]:
         names = [name.strip() for name in named.split(",") if name.strip()]
     if not names:
         valid = did_you_mean("", registry.names("metric"))
-        raise UsageError(f"--metrics '{named or ''}' names no metric {valid}")
+        raise UsageError(f"--metrics '{named or ''}' names no metric; {valid}")
     return {name: registry.get("metric", name) for name in names}
 
 

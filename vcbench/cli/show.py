@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 from vcbench.cli import plugin_arguments
-from vcbench.errors import PluginError, UsageError, did_you_mean
+from vcbench.discovery import NETWORKS
+from vcbench.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
-    from vcbench.plugins import Kind, Plugin, Registry
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from vcbench.plugins import Plugin, Registry
 
 HELP = "show a plugin's options and paper, and a network's layers with shapes and parameters"
 
@@ -30,19 +36,8 @@ def execute(args: argparse.Namespace) -> int:
     for name, value in sizes.items():
         if not value > 0:
             raise UsageError(f"{name} {value}: must be more than 0")
-    registry = plugin_arguments.registry_of(args.name, args.plugin)
-    kind = _kind(registry, args.name)
-    plugin = registry.get(kind, args.name)
-    options = plugin_arguments.options_of(plugin, args.option)
-    found: dict[str, Any] = {
-        "name": args.name,
-        "kind": kind,
-        "summary": plugin.summary,
-        "paper": plugin.details.get("paper", ""),
-        "options": {o.name: _default(o.default) for o in plugin.options},
-    }
-    if kind in ("generator", "discriminator"):
-        found |= _layers(registry, plugin, options, args)
+    with redirect_stdout(sys.stderr):  # a plugin may print, and stdout is for the results
+        plugin, found = _found(args)
     if args.json:
         print(json.dumps(found, indent=2, default=str))
     else:
@@ -50,14 +45,22 @@ def execute(args: argparse.Namespace) -> int:
     return 0
 
 
-def _kind(registry: Registry, name: str) -> Kind:
-    from vcbench.plugins import KINDS
-
-    for kind in KINDS:
-        if name in registry.names(kind):
-            return kind
-    names = [n for kind in KINDS for n in registry.names(kind)]
-    raise PluginError(f"no plugin '{name}': {did_you_mean(name, names)}")
+def _found(args: argparse.Namespace) -> tuple[Plugin, dict[str, Any]]:
+    registry = plugin_arguments.registry_of(args.name, args.plugin)
+    kind = registry.kind_of(args.name)
+    plugin = registry.get(kind, args.name)
+    options = plugin_arguments.options_of(plugin, args.option)
+    found: dict[str, Any] = {
+        "name": args.name,
+        "kind": kind,
+        "summary": plugin.summary,
+        "description": plugin.description,
+        "paper": plugin.details.get("paper", ""),
+        "options": {o.name: options.get(o.name, _default(o.default)) for o in plugin.options},
+    }
+    if kind in NETWORKS:
+        found |= _layers(registry, plugin, options, args)
+    return plugin, found
 
 
 def _layers(
@@ -98,39 +101,58 @@ def _default(value: Any) -> Any:
 
 
 def _print(found: dict[str, Any], plugin: Plugin, args: argparse.Namespace) -> None:
+    from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     from vcbench.plugins import choices
-    from vcbench.terminal import console
+    from vcbench.terminal import UNBOUNDED, console
 
     screen = console()
     screen.print(f"[bold]{found['name']}[/] ({found['kind']}): {escape(found['summary'])}")
     if found["paper"]:
         screen.print(escape(found["paper"]))
+    if found["description"]:
+        screen.print(escape(found["description"]), highlight=False)
     for option in plugin.options:
-        said = f"option {option.name}, default {found['options'][option.name]!r}"
+        default, value = _default(option.default), found["options"][option.name]
+        said = f"option {option.name}, default {default!r}"
+        said += f", here {value!r}" if value != default else ""
         valid = " | ".join(map(repr, choices(option)))
         screen.print(escape(said + (f", of {valid}" if valid else "")), highlight=False)
     if "layers" not in found:
         return
-    columns = ["name", "op", "kernel", "stride", "channels"]
-    # A column of blanks says nothing, and width is scarce.
-    columns += [c for c in ("shuffle", "norm", "activation") if any(r[c] for r in found["layers"])]
-    columns.append("output")
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in columns:
-        whole = column in ("name", "output")
-        heading = "layer" if column == "name" else column
-        table.add_column(heading, overflow="fold", no_wrap=whole)
-    for heading in ("parameters", "MACs"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for layer in found["layers"]:
-        texts = [layer[column] for column in columns]
-        table.add_row(*texts, f"{layer['parameters']:,}", f"{layer['macs']:,}")
+    table = _table(found["layers"], narrow=False)
+    if Console(width=UNBOUNDED).measure(table).maximum > screen.width:
+        table = _table(found["layers"], narrow=True)
     screen.print(table)
     screen.print(
         f"{found['parameters']:,} parameters, {found['macs']:,} MACs on "
         f"{args.n_mcep} x {args.frames}",
         highlight=False,
     )
+
+
+def _table(layers: list[dict[str, Any]], *, narrow: bool) -> Table:
+    """A row per layer. Numbers stay whole; `narrow` puts all words into one column that folds."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.table import Table
+
+    # A column of blanks says nothing, and width is scarce.
+    followers = [c for c in ("shuffle", "norm", "activation") if any(r[c] for r in layers)]
+    sizes = ["kernel", "stride", "channels"]
+    columns = ["name", *sizes] if narrow else ["name", "op", *sizes, *followers]
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in [*columns, "output"]:
+        words = narrow and column == "name"
+        heading = "layer" if column == "name" else column
+        table.add_column(heading, overflow="fold", no_wrap=not words)
+    for heading in ("parameters", "MACs"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for layer in layers:
+        texts: list[RenderableType] = [layer[column] for column in [*columns, "output"]]
+        if narrow:
+            said = ", ".join([layer["op"], *(layer[c] for c in followers if layer[c])])
+            texts[0] = Group(layer["name"], Padding(said, (0, 0, 0, 2)))
+        table.add_row(*texts, f"{layer['parameters']:,}", f"{layer['macs']:,}")
+    return table

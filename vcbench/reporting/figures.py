@@ -32,6 +32,7 @@ DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (1.5, 1.5), (6, 2, 1.5, 2))
 INK, RULE, MUTED, PAPER = "#222222", "#c8c8c8", "#707070", "#fdfcfb"
 
 MAX_POINTS = 160
+MAX_LABEL = 36  # characters of a system's name
 _FIRST_PANELS = ("discriminator", "generator_adversarial", "cycle", "identity", "validation")
 _NOT_LOSSES = ("learning_rate", "iterations_per_second", "seconds", "peak_memory")
 _STYLE: Any = {
@@ -128,7 +129,9 @@ def direction_panel(
     """
     systems = list(scores)
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(3.3, 0.55 + 0.2 * len(systems)), layout="constrained")
+        labels = fmt.shortened(systems, MAX_LABEL)
+        size = (3.3 + _room_for(labels), 0.55 + 0.2 * len(systems))
+        figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot()
         for y, system in enumerate(systems):
             estimate, style = scores[system], look.get(system)
@@ -144,7 +147,7 @@ def direction_panel(
                 markeredgecolor=colour,
                 linestyle="none",
             )
-        axes.set_yticks(range(len(systems)), [fmt.shortened(name, 20) for name in systems])
+        axes.set_yticks(range(len(systems)), labels)
         axes.set_ylim(len(systems) - 0.4, -0.6)
         axes.set_xlim(*limits)
         axes.set_xlabel(axis_label)
@@ -171,7 +174,9 @@ def effects_panel(
     if limits is None or not any(np.isfinite(d.mean) for d in found):
         return None
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(4.6, 0.75 + 0.2 * len(effects)), layout="constrained")
+        labels = fmt.shortened([effect.system for effect in effects], MAX_LABEL)
+        size = (4.6 + _room_for(labels), 0.75 + 0.2 * len(effects))
+        figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot()
         axes.axvline(0, color=INK, linewidth=0.8)
         for y, (effect, difference) in enumerate(zip(effects, found, strict=True)):
@@ -200,7 +205,7 @@ def effects_panel(
                 markeredgecolor=colour,
                 linestyle="none",
             )
-        axes.set_yticks(range(len(effects)), [fmt.shortened(e.system, 28) for e in effects])
+        axes.set_yticks(range(len(effects)), labels)
         axes.set_ylim(len(effects) - 0.4, -0.6)
         axes.set_xlim(*limits)
         axes.set_xlabel(axis_label)
@@ -220,6 +225,11 @@ def shared_limits(estimates: Sequence[Estimate]) -> tuple[float, float] | None:
     low, high = float(finite.min()), float(finite.max())
     room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
     return low - room, high + room
+
+
+def _room_for(labels: Sequence[str]) -> float:
+    """Inches that a figure needs beyond its usual width where its labels are long."""
+    return 0.055 * max(0, max(map(len, labels), default=0) - 20)
 
 
 def _draw_losses(axes: Axes, frame: pd.DataFrame, look: Mapping[str, Style]) -> int:

@@ -38,9 +38,21 @@ def direction_label(direction: str) -> str:
     return one_line(direction).replace(">", " → ", 1)
 
 
-def shortened(name: str, length: int) -> str:
-    """A name cut in its middle to at most `length` characters: names of a sweep differ at ends."""
-    text = one_line(name)
+def shortened(names: Iterable[str], length: int) -> list[str]:
+    """Names cut in their middle to at most `length` characters each: a sweep's differ at ends.
+
+    All of them are left longer where two names would become one.
+    """
+    texts = [one_line(name) for name in names]
+    longest = max(map(len, texts), default=0)
+    found = [_cut(text, length) for text in texts]
+    while length < longest and len(set(found)) < len(set(texts)):
+        length += 1
+        found = [_cut(text, length) for text in texts]
+    return found
+
+
+def _cut(text: str, length: int) -> str:
     if len(text) <= length:
         return text
     tail = (length - 1) // 2

@@ -132,6 +132,7 @@ def notes(leaderboard: Leaderboard) -> list[str]:
         "n/N after a score: scored of expected utterances, where some are missing. RTF: seconds "
         "of work per second of speech. Parameters and MACs: of one generator, the latter over 128 "
         "frames.",
+        *training_note(board),
         reference_note(board),
         *baseline_note(board),
     ]
@@ -141,6 +142,20 @@ def notes(leaderboard: Leaderboard) -> list[str]:
     if flags:
         found.append(f"{UNHEALTHY} noticed in training: {fmt.one_line('; '.join(flags))}.")
     return found
+
+
+def training_note(leaderboard: Leaderboard) -> list[str]:
+    """How long the systems were trained; nothing where no training reached its end."""
+    systems: dict[str, list[str]] = {}
+    for row in leaderboard.trained:
+        lengths = {cell.iterations for cell in row.cells if cell.ok and cell.iterations}
+        if lengths:
+            said = " or ".join(f"{n:,}" for n in sorted(lengths))
+            systems.setdefault(said, []).append(row.system)
+    if len(systems) < 2:
+        return [f"Trained for {said} iterations." for said in systems]
+    said = "; ".join(f"{fmt.listing(names)} {n}" for n, names in systems.items())
+    return [f"Iterations of training: {fmt.one_line(said)}."]
 
 
 def over_smoothing_note(leaderboard: Leaderboard) -> list[str]:

@@ -119,6 +119,13 @@ def latex(leaderboard: Leaderboard) -> str:
     return "\n".join(lines) + "\n"
 
 
+def print_answer(leaderboard: Leaderboard) -> None:
+    """What the table says in a sentence, and what weakens it, on stdout."""
+    print(answer(leaderboard))
+    for doubt in doubts(leaderboard):
+        print(f"Note: {doubt}")
+
+
 def terminal_table(leaderboard: Leaderboard, width: int | None = None) -> Table:
     """The leaderboard as a rich table no wider than `width` (by default the terminal's).
 

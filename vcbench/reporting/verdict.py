@@ -107,6 +107,8 @@ def effect_notes(leaderboard: Leaderboard) -> list[str]:
     else:
         covers = "they resample sentences; they do not cover the choice of speakers"
     label = fmt.metric_label(comparison.column.metric)
+    others = [r.system for r in leaderboard.trained if r.system not in comparison.systems]
+    apart = f"Trained, but not in this comparison: {fmt.one_line(fmt.listing(others))}."
     return [
         f"Differences are system minus {comparison.baseline}. {level}; {covers}.",
         f"Better and worse are said of {label} alone, where the interval excludes zero and there "
@@ -114,6 +116,7 @@ def effect_notes(leaderboard: Leaderboard) -> list[str]:
         f"significance in an exact sign-flip test"
         f"{f' corrected for {k} comparisons' if k > 1 else ''}. Nothing is claimed from the other "
         "metrics.",
+        *([apart] if others else []),
     ]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from inspect import Parameter
 from typing import Any
 
@@ -16,9 +16,16 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from vcbench.errors import PluginError, did_you_mean
 from vcbench.plugins import Kind, Registry
 from vcbench.suite.compare import Compare, comparison
-from vcbench.suite.positions import KeyPath, Node, Problem, merge, show
+from vcbench.suite.positions import KeyPath, Node, Place, Problem, merge, show
 from vcbench.suite.recipe import recipe_problems
-from vcbench.suite.schema import BASELINES, SYSTEM_PARTS, SuiteKeys, SystemKeys, Training
+from vcbench.suite.schema import (
+    BASELINES,
+    INERT_IN_TRAINING,
+    SYSTEM_PARTS,
+    SuiteKeys,
+    SystemKeys,
+    Training,
+)
 from vcbench.suite.sweep import Made, made_systems
 from vcbench.suite.wording import label, model_problems, option_value
 
@@ -36,9 +43,13 @@ class Component:
 
 @dataclass(frozen=True)
 class System:
-    """What is trained: `training` is the suite's recipe with this system's changes."""
+    """What is trained: `training` is the suite's recipe with this system's changes.
+
+    `place` is where it was written: of one that a sweep made, the value that made it.
+    """
 
     name: str
+    place: Place
     generator: Component
     discriminator: Component
     objective: Component
@@ -46,9 +57,16 @@ class System:
 
     @property
     def content(self) -> str:
-        """All but the name: equal for systems that are the same but for what they are called."""
+        """All that decides what is learnt: equal for systems that differ by chance alone."""
         parts = [asdict(getattr(self, part)) for part in SYSTEM_PARTS]
-        return json.dumps([*parts, self.training.model_dump(mode="json")], sort_keys=True)
+        recipe = self.training.model_dump(mode="json", exclude=self.inert)
+        return json.dumps([*parts, recipe], sort_keys=True)
+
+    @property
+    def inert(self) -> set[str]:
+        """Keys of `training` that change nothing that is learnt."""
+        chosen = self.training.conversion_weights == "best"
+        return {*INERT_IN_TRAINING} if chosen else {*INERT_IN_TRAINING, "validate_every"}
 
 
 @dataclass(frozen=True)
@@ -142,8 +160,12 @@ class _Checker:
             if same == one.base and one.in_grid:
                 left_out.add(name)
             elif same != name:
-                reason = "two equal systems differ by chance alone; leave this value out"
-                self.add(one.node, f"sweep: '{name}' is the same as '{same}': {reason}")
+                old, new = (s.training.model_dump() for s in (systems[same], system))
+                keys = ", ".join(key for key in new if new[key] != old[key])
+                reason = "two equal systems differ by chance alone"
+                why = f"what is learnt does not depend on {keys}" if keys else reason
+                text = f"sweep: '{name}' is the same as '{same}': {why}; leave this value out"
+                self.add(one.node, text)
             else:
                 systems[name] = system
         return left_out
@@ -164,6 +186,10 @@ class _Checker:
     def system(self, name: str, node: Node, *, path: KeyPath = ()) -> System | None:
         """One system, its training merged over the suite's; messages name it by `path`."""
         path = path or ("systems", name)
+        if node.value is None:
+            others = (n for n, other in self.root.entries("systems").items() if other.value)
+            text = "must be a mapping; got null, and no system of this name is inherited, to drop"
+            self.add(node, f"{label(path)}{text}; {did_you_mean(name, others)}")
         if not isinstance(node.value, dict):
             return None
         if name in BASELINES:
@@ -177,24 +203,20 @@ class _Checker:
         recipe = merge(base, own) if base and own else own or base
         if recipe is None or recipe.value is None:
             self.add(self.root, "missing key 'training', which systems need")
-        training = self.training(recipe)
+        training = self.training(recipe, base, path)
         if not (generator and discriminator and objective and training):
             return None
-        return System(name, generator, discriminator, objective, training)
+        return System(name, node.key or node.place, generator, discriminator, objective, training)
 
-    def training(self, node: Node | None) -> Training | None:
-        """The recipe with `decay_start` filled in."""
-        if node is None or not isinstance(node.value, dict):
-            return None
-        training: Training | None
-        training, problems = model_problems(Training, node, prefix=("training",))
-        self.problems += problems
-        if training is None:
-            return None
-        self.problems += recipe_problems(training, node)
-        if training.decay_start is None and training.learning_rate_decay == "linear":
-            return training.model_copy(update={"decay_start": training.iterations // 2})
-        return training
+    def training(
+        self, node: Node | None, base: Node | None = None, owner: KeyPath = ()
+    ) -> Training | None:
+        """The recipe at `node`; messages name its `owner` but for what is wrong in `base` too."""
+        training, problems = _recipe(node)
+        shared = _recipe(base)[1]
+        of = f"{label(owner).removesuffix(': ')}." if owner else ""
+        self.problems += [p if p in shared else replace(p, text=of + p.text) for p in problems]
+        return None if problems else training
 
     def component(self, kind: Kind, node: Node | None, path: KeyPath) -> Component | None:
         """The plugin that `node` names, its options checked against the plugin's signature."""
@@ -222,6 +244,20 @@ class _Checker:
             else:
                 values |= _as_json(key, option.default)
         return Component(plugin.name, values)
+
+
+def _recipe(node: Node | None) -> tuple[Training | None, list[Problem]]:
+    """(the recipe with `decay_start` filled in or None, what is wrong with it)."""
+    if node is None or not isinstance(node.value, dict):
+        return None, []
+    training: Training | None
+    training, problems = model_problems(Training, node, prefix=("training",))
+    if training is None:
+        return None, problems
+    problems = recipe_problems(training, node)
+    if training.decay_start is None and training.learning_rate_decay == "linear":
+        training = training.model_copy(update={"decay_start": training.iterations // 2})
+    return training, problems
 
 
 def one_line(message: object) -> str:

@@ -57,6 +57,7 @@ def json_schema() -> Schema:
             "compare": {"required": definitions["CompareKeys"].pop("required")},
             "systems": {
                 "additionalProperties": {
+                    "type": "object",  # there is none to drop
                     "required": system.pop("required"),
                     "properties": {part: {"required": ["name"]} for part in SYSTEM_PARTS},
                 }

@@ -6,7 +6,7 @@ that what is wrong in one layer is reported where that layer was written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from vcbench.suite.positions import (
     show,
     usage_error,
 )
-from vcbench.suite.schema import NOT_IN_A_BUDGET, SYSTEM_PARTS, SuiteKeys
+from vcbench.suite.schema import NOT_BY_SET, NOT_IN_A_BUDGET, SYSTEM_PARTS, SuiteKeys
 
 
 class Sources:
@@ -86,10 +86,11 @@ class Sources:
         base = self._read(base_path)
         if further := base.find("extends"):
             text = f"extends: {self.path} extends this file, so it cannot extend another itself"
-            self.problems.append(Problem(further.key or further.place, text))
+            # Without the other one, much would seem to be missing.
+            raise usage_error([*self.problems, Problem(further.key or further.place, text)])
         # These tell what the base is, not what its extension is.
-        keys = {k: v for k, v in base.value.items() if k not in ("suite", "question", "extends")}
-        root = merge_suite(replace(base, value=keys), own)
+        keys = {k: v for k, v in base.value.items() if k not in ("suite", "question")}
+        root = _without_dropped(merge_suite(replace(base, value=keys), own), base, own)
         if base.items("plugins") and own.items("plugins"):
             # The base's systems still need the base's plugins.
             both = replace(own.value["plugins"], value=base.items("plugins") + own.items("plugins"))
@@ -115,21 +116,60 @@ class Sources:
                 Problem(place, "must be KEY.KEY=VALUE, such as training.iterations=60")
             )
             return Node({}, place)
+        path = _keys(dotted, root)
+        top = path[0]
+        valid = [key for key in SuiteKeys.model_fields if key not in NOT_BY_SET]
+        if top in NOT_BY_SET:
+            reason = f"--set cannot change '{top}'; valid: {', '.join(valid)}"
+        elif top not in valid:
+            reason = f"unknown key {show(top)}; {did_you_mean(top, valid)}"
+        else:
+            reason = ""
+        if reason:
+            self.problems.append(Problem(place, reason))
+            return Node({}, place)
         parsed, problems = parse(value, source=str(place), inline=True)
         self.problems += problems
         tree = replace(parsed, key=place)
-        for key in reversed(_keys(dotted, root)):
+        for key in reversed(path):
             tree = Node({key: tree}, place, place)
         return _prepared(tree, Path())
 
 
 def merge_suite(root: Node, over: Node) -> Node:
-    """`over` merged over `root`; a plugin that is named anew does not keep earlier options."""
+    """`over` merged over `root`; a plugin that is named anew does not keep earlier options.
+
+    A system of `root` that is null in `over` is dropped.
+    """
 
     def whole(path: KeyPath, node: Node) -> bool:
         return _is_component(path) and "name" in node.value
 
-    return merge(root, over, whole=whole)
+    return _without(merge(root, over, whole=whole), _dropped(root, over), "systems")
+
+
+def _dropped(root: Node, over: Node) -> set[str]:
+    named = {name for name, node in over.entries("systems").items() if node.value is None}
+    return named & root.entries("systems").keys()
+
+
+def _without_dropped(root: Node, base: Node, own: Node) -> Node:
+    """`root` without what the budgets of `base` say of systems that `own` drops."""
+    for budget in base.entries("budgets"):
+        gone = _dropped(base, own) - own.entries("budgets", budget, "systems").keys()
+        root = _without(root, gone, "budgets", budget, "systems")
+    return root
+
+
+def _without(root: Node, keys: Collection[str], *path: str) -> Node:
+    """`root` without these keys of the mapping at `path`; as it is where there is none."""
+    if not path:
+        kept = {key: node for key, node in root.entries().items() if key not in keys}
+        return replace(root, value=kept) if root.entries() else root
+    child = root.find(path[0])
+    if child is None or not root.entries():
+        return root
+    return replace(root, value=root.value | {path[0]: _without(child, keys, *path[1:])})
 
 
 def locate(name_or_path: str, folder: Path) -> Path | None:
@@ -143,7 +183,10 @@ def locate(name_or_path: str, folder: Path) -> Path | None:
 
 
 def _not_found(name_or_path: str, place: Place) -> Problem:
-    hint = did_you_mean(name_or_path, shipped_paths())
+    beside = f"{name_or_path}.yaml"
+    # Of another kind of name even the question whether there is such a file may fail.
+    here = name_or_path.isprintable() and len(name_or_path) < 200 and Path(beside).is_file()
+    hint = f"did you mean '{beside}'?" if here else did_you_mean(name_or_path, shipped_paths())
     return Problem(place, f"no file {show(name_or_path)}, nor a shipped suite of that name; {hint}")
 
 

@@ -24,6 +24,12 @@ SYSTEM_PARTS: dict[str, Kind] = {
 }
 # What a budget cannot change: it replaces values of a suite, it does not become another suite.
 NOT_IN_A_BUDGET = frozenset({"suite", "question", "extends", "plugins", "budgets"})
+# What `--set` cannot change: the file has been merged with its base, and its budgets read, before.
+NOT_BY_SET = frozenset({"extends", "budgets"})
+# Keys of `training` that decide what is written down and held out, not what a system learns; so is
+# validate_every, where the validation loss does not choose the weights. What is held out is the
+# same for all systems of a suite.
+INERT_IN_TRAINING = frozenset({"log_every", "checkpoint_every", "validation_utterances"})
 
 # Names become folders and parts of cell ids, so they hold no separator and begin with no dot.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
@@ -263,7 +269,11 @@ class SuiteKeys(_Keys):
         min_length=1, description="SOURCE-TARGET speakers; both directions are trained and scored."
     )
     features: Features = Field(default=Features(), description="Speech analysis.")
-    systems: dict[Name, SystemKeys] = Field(default={}, description="What is compared, by name.")
+    systems: dict[Name, SystemKeys | None] = Field(
+        default={},
+        description="What is compared, by name; null, in a budget or in a file that extends "
+        "another, drops the system of that name.",
+    )
     sweep: SweepKeys | None = Field(
         default=None, description="Further systems, made from one of `systems`."
     )

@@ -92,9 +92,16 @@ def label(path: KeyPath) -> str:
 def _complaint(error: ErrorDetails, found: object) -> str:
     """What is valid and what was found instead."""
     if error["type"] == "literal_error":
-        valid = re.findall(r"'([^']*)'", error["ctx"]["expected"])
-        return f"unknown value {show(found)}; {did_you_mean(str(found), valid)}"
+        return f"unknown value {show(found)}; {_choices(error['ctx']['expected'], found)}"
     return f"{_expectation(error)}; got {_found(found)}"
+
+
+def _choices(expected: str, found: object) -> str:
+    """The valid values; pydantic tells of them as `'wide' or 'narrow'`, or `1 or 2`."""
+    text = "'([^']*)'"
+    if re.fullmatch(rf"({text}(, | or )?)+", expected):
+        return did_you_mean(str(found), re.findall(text, expected))
+    return f"valid: {expected}"
 
 
 def _found(value: object) -> str:

@@ -23,14 +23,13 @@ from typing import Any
 
 import torch
 
-from vcbench.errors import PluginError, did_you_mean
-from vcbench.plugins import Kind, Registry
+from vcbench.discovery import NETWORKS
+from vcbench.errors import PluginError
+from vcbench.plugins import Registry
 from vcbench.testing import behaviour, citizenship, global_state
 from vcbench.testing.subject import Subject
 
-__all__ = ["Check", "all_checks", "architecture_checks", "architecture_kind"]
-
-KINDS: tuple[Kind, ...] = ("generator", "discriminator")
+__all__ = ["Check", "all_checks", "architecture_checks"]
 
 
 @dataclass(frozen=True)
@@ -80,20 +79,11 @@ def architecture_checks(
     return [check for check in found if not check.left_out]
 
 
-def architecture_kind(registry: Registry, name: str) -> Kind:
-    """Whether `name` is a generator or a discriminator; raises `PluginError` if neither."""
-    for kind in KINDS:
-        if name in registry.names(kind):
-            return kind
-    names = [n for kind in KINDS for n in registry.names(kind)]
-    raise PluginError(f"no generator or discriminator '{name}': {did_you_mean(name, names)}")
-
-
 def all_checks(
     registry: Registry, name: str, *, options: Mapping[str, Any] | None = None
 ) -> list[Check]:
     """`architecture_checks`, with those that are left out and why."""
-    kind = architecture_kind(registry, name)
+    kind = registry.kind_of(name, NETWORKS)
     subject = Subject(registry, kind, name, dict(options or {}))
     declared = registry.declaration(kind, name).parameters
     runs: dict[str, tuple[Callable[[Subject], None], str]] = {
