@@ -184,13 +184,16 @@ def test_validation_changes_nothing(name: str, tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(after, gradients, strict=True))
 
 
-def test_the_validation_loss_is_the_weighted_cycle_and_identity_loss(tmp_path: Path) -> None:
-    gan = system("two-d", tmp_path, lambda_cycle=3.0, lambda_identity=7.0, identity_until=0)
+@pytest.mark.parametrize(("until", "weight"), [(None, 7.0), (0, 0.0)])
+def test_the_validation_loss_has_the_weights_that_training_ends_with(
+    until: int | None, weight: float, tmp_path: Path
+) -> None:
+    gan = system("two-d", tmp_path, lambda_cycle=3.0, lambda_identity=7.0, identity_until=until)
     a2b, b2a = gan.networks.source_to_target, gan.networks.target_to_source
     a, b = batches()[0]
     cycle = F.l1_loss(b2a(a2b(a)), a) + F.l1_loss(a2b(b2a(b)), b)
     identity = F.l1_loss(b2a(a), a) + F.l1_loss(a2b(b), b)
-    torch.testing.assert_close(gan.validate(a, b), (3 * cycle + 7 * identity).detach())
+    torch.testing.assert_close(gan.validate(a, b), (3 * cycle + weight * identity).detach())
 
 
 def test_discriminators_learn_after_the_generators_turn(tmp_path: Path) -> None:
