@@ -8,10 +8,14 @@ Conventions
 -----------
 Mel-cepstra are arrays (frames, dimensions) without c0. The sides are not aligned: they may differ
 in length, and a path that repeats frames would change their variances. Variances are those of the
-population (divided by the number of frames). The distance is the mean over dimensions of
-|ln(converted variance / reference variance)|: it has no dimension, too little and too much variance
-count alike, 0 is equality, and a factor of 2 in every variance is 0.693. It is NaN with fewer than
-`MINIMUM_FRAMES` on a side, and where a coefficient of a side never changes.
+population (divided by the number of frames). Both numbers are means over dimensions of
+ln(converted variance / reference variance), which has no dimension; a factor of 2 in every variance
+is 0.693. The log-ratio keeps the sign: below 0 the converted spectrum moves too little (it is
+over-smoothed), above 0 too much. The distance takes magnitudes first, so that too little and too
+much count alike and 0 is equality. Both are NaN with fewer than `MINIMUM_FRAMES` on a side, and
+where a coefficient of a side never changes.
+
+seq2seq-vc prints as GV the mean of |ln variance| of one side alone, which is another number.
 """
 
 from __future__ import annotations
@@ -50,20 +54,38 @@ def global_variance(mcep: Array) -> Array:
     return np.where(changes, np.var(mcep, axis=0), 0.0)
 
 
+def log_ratios(reference: Array, converted: Array) -> Array:
+    """ln(converted variance / reference variance) of each coefficient, (dimensions,).
+
+    All NaN with fewer than `MINIMUM_FRAMES` on a side or where a variance is 0.
+    """
+    validate(reference, converted)
+    undefined = np.full(reference.shape[1], np.nan)
+    if min(len(reference), len(converted)) < MINIMUM_FRAMES:
+        return undefined
+    sides = np.stack([global_variance(reference), global_variance(converted)])
+    if not (sides > 0).all():
+        return undefined
+    of_reference, of_converted = np.log(sides)
+    return of_converted - of_reference
+
+
 def global_variance_distance(reference: Array, converted: Array) -> float:
     """Mean over coefficients of |ln(converted variance / reference variance)|; NaN if undefined.
 
     >>> round(global_variance_distance(np.array([[0.0], [2.0]]), np.array([[0.0], [1.0]])), 3)
     1.386
     """
-    validate(reference, converted)
-    if min(len(reference), len(converted)) < MINIMUM_FRAMES:
-        return float("nan")
-    sides = np.stack([global_variance(reference), global_variance(converted)])
-    if not (sides > 0).all():
-        return float("nan")
-    of_reference, of_converted = np.log(sides)
-    return float(np.mean(np.abs(of_converted - of_reference)))
+    return float(np.mean(np.abs(log_ratios(reference, converted))))
+
+
+def global_variance_log_ratio(reference: Array, converted: Array) -> float:
+    """Mean over coefficients of ln(converted variance / reference variance); NaN if undefined.
+
+    >>> round(global_variance_log_ratio(np.array([[0.0], [2.0]]), np.array([[0.0], [1.0]])), 3)
+    -1.386
+    """
+    return float(np.mean(log_ratios(reference, converted)))
 
 
 @register_metric(
@@ -75,3 +97,14 @@ def global_variance_distance(reference: Array, converted: Array) -> float:
 def gv_distance(pair: AlignedPair) -> float:
     """Global variance distance of the mel-cepstra without c0, unaligned: tells over-smoothing."""
     return global_variance_distance(pair.reference.mcep[:, 1:], pair.converted.mcep[:, 1:])
+
+
+@register_metric(
+    "gv-log-ratio",
+    unit="ln",
+    better="neither",
+    paper="global variance after Toda, Black and Tokuda, 2007, IEEE TASLP 15(8)",
+)
+def gv_log_ratio(pair: AlignedPair) -> float:
+    """Signed global variance ratio, unaligned: below 0 is over-smoothed, above 0 moves too much."""
+    return global_variance_log_ratio(pair.reference.mcep[:, 1:], pair.converted.mcep[:, 1:])

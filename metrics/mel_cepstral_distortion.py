@@ -65,6 +65,11 @@ def mel_cepstral_distortion(reference: Array, converted: Array) -> float:
     paper="Kubichek, 1993, doi:10.1109/PACRIM.1993.407206",
 )
 def mcd(pair: AlignedPair) -> float:
-    """Mel-cepstral distortion without c0 along the path: distance of the spectral envelopes."""
-    reference, converted = pair.mcep
-    return mel_cepstral_distortion(reference[:, 1:], converted[:, 1:])
+    """Mel-cepstral distortion along the path, of what the protocol compares: spectral distance."""
+    return pair.mcd_weight * mel_cepstral_distortion(*pair.mcd_features)
+
+
+@register_metric("path-excess", unit="dB", better="neither")
+def path_excess(pair: AlignedPair) -> float:
+    """What `mcd` owes to an approximate path; may be negative: exact is least in sum, not mean."""
+    return mcd(pair) - mcd(pair.on_exact_path()) if pair.is_approximate else 0.0

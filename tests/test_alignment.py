@@ -1,160 +1,17 @@
-"""DTW against a plain double loop and fastdtw; the gate; the aligned pair."""
+"""The gate and the aligned pair."""
 
 from __future__ import annotations
 
-import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from fastdtw import fastdtw
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from vcbench import alignment
-from vcbench.alignment import AlignedPair, Analysis, align, dtw_path
+from vcbench.alignment import AlignedPair, Analysis, align
 from vcbench.errors import DataError
 
 Array = NDArray[np.float64]
-unhurried = settings(deadline=None)  # a busy machine is no failure
-
-
-def plain_dtw(reference: Array, converted: Array) -> tuple[float, list[tuple[int, int]]]:
-    """Least cost and path by the textbook loop; ties go to the diagonal, then to (1, 0)."""
-    cost: dict[tuple[int, int], float] = {(-1, -1): 0.0}
-    came: dict[tuple[int, int], tuple[int, int]] = {}
-    for i, j in itertools.product(range(len(reference)), range(len(converted))):
-        steps = [(i - 1, j - 1), (i - 1, j), (i, j - 1)]
-        came[i, j] = min(steps, key=lambda step: cost.get(step, np.inf))
-        distance = float(np.linalg.norm(reference[i] - converted[j]))
-        cost[i, j] = cost[came[i, j]] + distance
-    at = (len(reference) - 1, len(converted) - 1)
-    path = []
-    while at != (-1, -1):
-        path.append(at)
-        at = came[at]
-    return cost[path[0]], path[::-1]
-
-
-def cost_of(path: NDArray[np.intp], reference: Array, converted: Array) -> float:
-    return float(np.linalg.norm(reference[path[:, 0]] - converted[path[:, 1]], axis=1).sum())
-
-
-def sequences(elements: st.SearchStrategy[float]) -> st.SearchStrategy[tuple[Array, Array]]:
-    lengths = st.integers(1, 16)
-
-    def pair(shape: tuple[int, int, int]) -> st.SearchStrategy[tuple[Array, Array]]:
-        n, m, d = shape
-        return st.tuples(
-            arrays(np.float64, (n, d), elements=elements),
-            arrays(np.float64, (m, d), elements=elements),
-        )
-
-    return st.tuples(lengths, lengths, st.integers(1, 3)).flatmap(pair)
-
-
-reals = sequences(st.floats(-100, 100, allow_nan=False, width=32))
-small_integers = sequences(st.integers(-2, 2).map(float))
-
-
-@unhurried
-@given(reals)
-def test_cost_equals_that_of_the_textbook_loop(pair: tuple[Array, Array]) -> None:
-    cost, _ = plain_dtw(*pair)
-    assert cost_of(dtw_path(*pair), *pair) == pytest.approx(cost, rel=1e-12, abs=1e-12)
-
-
-@unhurried
-@given(st.lists(st.integers(-2, 2), min_size=1, max_size=20), st.data())
-def test_path_equals_that_of_the_textbook_loop_where_many_paths_tie(
-    values: list[int], data: st.DataObject
-) -> None:
-    other = data.draw(st.lists(st.integers(-2, 2), min_size=1, max_size=20))
-    # One-dimensional integers have exact distances, so that ties are true ties on both sides.
-    pair = np.array(values, float)[:, None], np.array(other, float)[:, None]
-    _, path = plain_dtw(*pair)
-    assert [tuple(step) for step in dtw_path(*pair)] == path
-
-
-@unhurried
-@given(small_integers)
-def test_path_is_complete_monotone_and_without_gaps(pair: tuple[Array, Array]) -> None:
-    path = dtw_path(*pair)
-    assert tuple(path[0]) == (0, 0)
-    assert tuple(path[-1]) == (len(pair[0]) - 1, len(pair[1]) - 1)
-    assert {tuple(step) for step in np.diff(path, axis=0)} <= {(1, 1), (1, 0), (0, 1)}
-
-
-@unhurried
-@given(reals)
-def test_cost_is_symmetric(pair: tuple[Array, Array]) -> None:
-    reference, converted = pair
-    there = cost_of(dtw_path(reference, converted), reference, converted)
-    back = cost_of(dtw_path(converted, reference), converted, reference)
-    assert there == pytest.approx(back, rel=1e-12, abs=1e-12)
-
-
-@unhurried
-@given(reals)
-def test_a_sequence_and_itself_are_matched_frame_by_frame(pair: tuple[Array, Array]) -> None:
-    frames = np.arange(len(pair[0]))
-    assert np.array_equal(dtw_path(pair[0], pair[0].copy()), np.column_stack([frames, frames]))
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(20, 90), st.integers(20, 90))
-def test_cost_is_never_above_fastdtw(seed: int, n: int, m: int) -> None:
-    rng = np.random.default_rng(seed)
-    reference = rng.normal(size=(n, 4)).cumsum(axis=0)
-    converted = rng.normal(size=(m, 4)).cumsum(axis=0)
-    approximate, _ = fastdtw(reference, converted, radius=1, dist=2)
-    exact = cost_of(dtw_path(reference, converted), reference, converted)
-    assert exact <= approximate * (1 + 1e-12)
-
-
-def test_ties_go_to_the_diagonal() -> None:
-    path = dtw_path(np.zeros((3, 2)), np.zeros((5, 2)))
-    assert path.tolist() == [[0, 0], [0, 1], [0, 2], [1, 3], [2, 4]]
-
-
-def test_without_a_diagonal_ties_go_to_the_reference() -> None:
-    reference, converted = np.array([[2.0], [0.0], [2.0]]), np.array([[-1.0], [2.0], [-1.0]])
-    path = dtw_path(reference, converted)  # the last pair costs as much from (1, 2) as from (2, 1)
-    assert path.tolist() == [[0, 0], [0, 1], [1, 2], [2, 2]]
-    assert [tuple(step) for step in path] == plain_dtw(reference, converted)[1]
-
-
-def test_warping_undoes_a_stretch() -> None:
-    frames = np.random.default_rng(3).normal(size=(40, 5))
-    slow = np.repeat(frames, 3, axis=0)
-    path = dtw_path(slow, frames)
-    assert np.array_equal(slow[path[:, 0]], frames[path[:, 1]])
-
-
-@pytest.mark.parametrize(
-    ("reference", "converted", "message"),
-    [
-        (np.zeros((0, 2)), np.zeros((3, 2)), "no frames"),
-        (np.zeros((3, 2)), np.zeros((3, 4)), r"\(3, 2\).*\(3, 4\)"),
-        (np.zeros(3), np.zeros(3), "dimensions"),
-        (np.full((3, 2), np.nan), np.zeros((3, 2)), "NaN"),
-        (np.zeros((3, 2)), np.full((3, 2), np.inf), "infinite"),
-    ],
-)
-def test_what_cannot_be_aligned_is_named(reference: Array, converted: Array, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        dtw_path(reference, converted)
-
-
-def test_too_long_is_refused_before_memory_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alignment, "MAXIMUM_FRAME_PAIRS", 99)
-    assert len(dtw_path(np.zeros((9, 1)), np.zeros((11, 1)))) == 11
-    with pytest.raises(DataError, match="10 x 10 frames, at most 99 pairs"):
-        dtw_path(np.zeros((10, 1)), np.zeros((10, 1)))
-    with pytest.raises(DataError, match="too long"):  # 8 GiB if it were tried
-        monkeypatch.undo()
-        dtw_path(np.zeros((120_000, 1)), np.zeros((72_000, 1)))
 
 
 def analysis(seed: int, frames: int, speech: NDArray[np.bool_] | None = None) -> Analysis:
@@ -197,3 +54,52 @@ def test_aligned_arrays_follow_the_path() -> None:
     assert np.array_equal(pair.mcep[1], converted.mcep[[0, 0, 1]])
     assert np.array_equal(pair.f0_hz[0], reference.f0_hz)
     assert np.array_equal(pair.f0_hz[1], converted.f0_hz[[0, 0, 1]])
+
+
+def test_every_array_of_a_frame_is_gated_together() -> None:
+    speech = np.array([False, True, True, False, True])
+    plain = analysis(0, 5, speech)
+    arrays = {
+        "power_spectrum": np.arange(15.0).reshape(5, 3),
+        "dtw_features": np.arange(10.0).reshape(5, 2),
+        "mcd_features": np.arange(5.0)[:, None],
+    }
+    gated = replace(plain, **arrays).gated()
+    for name, array in arrays.items():
+        assert np.array_equal(getattr(gated, name), array[speech])
+    assert plain.gated().power_spectrum is None
+
+
+def test_path_and_distance_see_what_the_protocol_gives_them() -> None:
+    """The path by one array, the distance over another, and c1 to c_order where it gives none."""
+    reference, converted = analysis(0, 12), analysis(1, 15)
+    pair = align(reference, converted)
+    assert np.array_equal(pair.mcd_features[0], pair.mcep[0][:, 1:])
+    given = [replace(side, dtw_features=side.mcep[:, :1]) for side in (reference, converted)]
+    by_level = align(*given)
+    assert not np.array_equal(by_level.path, pair.path)
+    assert np.array_equal(by_level.mcd_features[1], by_level.mcep[1][:, 1:])
+    given = [replace(side, mcd_features=side.mcep[:, :2]) for side in given]
+    assert np.array_equal(align(*given).path, by_level.path)
+    assert np.array_equal(align(*given).mcd_features[1], by_level.mcep[1][:, :2])
+
+
+def test_envelopes_follow_the_path_and_are_absent_where_a_side_has_none() -> None:
+    sides = [
+        replace(analysis(n, n), power_spectrum=np.arange(n * 2.0).reshape(n, 2)) for n in (6, 9)
+    ]
+    pair = align(*sides)
+    envelopes = pair.power_spectrum
+    assert envelopes is not None
+    for side, envelope, frames in zip(sides, envelopes, pair.path.T, strict=True):
+        assert side.power_spectrum is not None
+        assert np.array_equal(envelope, side.power_spectrum[frames])
+    assert align(sides[0], analysis(3, 9)).power_spectrum is None
+
+
+def test_f0_has_a_path_of_its_own_where_the_protocol_says_so() -> None:
+    pitch = [analysis(seed, frames) for seed, frames in ((5, 8), (6, 11))]
+    sides = [replace(analysis(n, n), pitch=own) for n, own in zip((6, 9), pitch, strict=True)]
+    pair, own = align(*sides), align(*pitch)
+    assert np.array_equal(pair.f0_hz[0], own.f0_hz[0]) and len(pair.f0_hz[0]) == len(own.path)
+    assert len(pair.voiced[0]) == len(pair.path) != len(own.path)

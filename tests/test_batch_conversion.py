@@ -201,6 +201,22 @@ def test_systems_that_share_a_training_share_what_it_says(
     assert "1 directions failed" in capsys.readouterr().err
 
 
+def test_the_smoothed_target_is_the_target_with_less_movement(
+    converted: Converted, tmp_path: Path
+) -> None:
+    plan, parameters = converted.plan, converted.plan.parameters
+    record = CellRecord("smoothed-target/LOW-HIGH/-", "smoothed-target", "LOW-HIGH", None, "")
+    outputs = convert_units(plan, [Unit(record, "LOW", "HIGH", None)], tmp_path, 1, None)
+    for index, sentence in enumerate(("s6", "s7")):
+        meant = features.load(plan.features[plan.speech.evaluation["HIGH"][index]])
+        frames = range(len(meant.mcep))
+        smooth = [meant.mcep[max(0, t - 2) : t + 3].mean(axis=0) for t in frames]
+        expected = world.synthesize(replace(meant, mcep=np.array(smooth)), parameters)
+        found = audio.read(outputs[record.cell, UP][sentence], sample_rate=16000)
+        gain = min(1.0, 32767 / 32768 / np.max(np.abs(expected)))
+        np.testing.assert_allclose(found, gain * expected, rtol=0, atol=1.5 / 32768)
+
+
 def test_progress_is_counted_per_direction_of_a_unit(converted: Converted) -> None:
     calls: list[tuple[str, int, int | None]] = []
     convert_units(

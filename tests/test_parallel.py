@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from vcbench.errors import DataError, VcbenchError
-from vcbench.parallel import default_jobs, map_processes, threads_per_job
+from vcbench.parallel import default_jobs, map_processes, stream_processes, threads_per_job
 
 # The first items take longest, so that they end last.
 DELAYS = [0.3, 0.2, 0.1, 0.0, 0.0, 0.0]
@@ -90,6 +91,33 @@ def test_an_exception_comes_back_and_what_has_not_begun_never_does(
     assert len(list(tmp_path.iterdir())) == begun < 100
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_stream_is_drawn_a_little_ahead_and_gives_each_result_once(jobs: int) -> None:
+    drawn, finished = 0, set()
+
+    def items() -> Iterator[tuple[int, float]]:
+        nonlocal drawn
+        for number in range(300):
+            drawn += 1
+            yield number, 0.0
+
+    for index, (number, *_) in stream_processes(slept, items(), jobs=jobs):
+        assert index == number and index not in finished
+        finished.add(index)
+        assert drawn - len(finished) <= 4 * jobs
+    assert finished == set(range(300))
+
+
+def test_a_stream_that_nobody_reads_to_its_end_ends_its_processes(tmp_path: Path) -> None:
+    before = set(multiprocessing.active_children())
+    stream = stream_processes(fail_first, ((n, tmp_path) for n in range(1, 200)), jobs=2)
+    next(stream)
+    assert len(set(multiprocessing.active_children()) - before) == 2
+    stream.close()
+    assert set(multiprocessing.active_children()) <= before
+    assert len(list(tmp_path.iterdir())) < 50
+
+
 def killed(number: int) -> int:
     if number == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -99,7 +127,7 @@ def killed(number: int) -> int:
 def test_a_killed_worker_is_told_in_words() -> None:
     with pytest.raises(VcbenchError) as caught:
         map_processes(killed, range(4), jobs=2)
-    assert "worker process died while running killed on 4 items" in str(caught.value)
+    assert "worker process died while running killed" in str(caught.value)
     assert "smaller --jobs" in str(caught.value)
 
 

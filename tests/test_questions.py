@@ -14,7 +14,7 @@ import pytest
 
 from suites import shipped
 from vcbench import suite
-from vcbench.reporting.seeds import seeds_needed
+from vcbench.statistics import needed
 
 QUESTIONS = [name for name, _ in shipped() if name.startswith("questions/")]
 PARTS = ("generator", "discriminator", "objective", "training")
@@ -56,7 +56,7 @@ def test_a_question_compares_systems_that_differ_in_one_part(name: str, budget: 
 def test_in_full_a_question_has_seeds_enough_for_all_of_its_claims(name: str) -> None:
     found = suite.load(name)
     compare = found.resolved()["compare"]
-    assert len(found.seeds) >= seeds_needed(len(compare["against"]))
+    assert len(found.seeds) >= needed(len(compare["against"]))
     assert found.corpus.name == "vcc2016"
     assert [str(pair) for pair in found.pairs] == ["SF1-TF2", "SF1-TM3", "SM1-TF2", "SM1-TM3"]
     assert found.scale == 1.0

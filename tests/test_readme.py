@@ -17,6 +17,7 @@ from vcbench.training.models import build_module
 
 README = Path(__file__).parents[1] / "README.md"
 GUIDE = README.parent / "docs" / "your-architecture.md"
+METRICS = README.parent / "docs" / "metrics.md"
 
 
 def blocks(language: str) -> list[str]:
@@ -54,7 +55,7 @@ def links(page: Path) -> list[tuple[Path, str]]:
     return [(page, to) for to in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))]
 
 
-@pytest.mark.parametrize(("page", "path"), [*links(README), *links(GUIDE)])
+@pytest.mark.parametrize(("page", "path"), [*links(README), *links(GUIDE), *links(METRICS)])
 def test_links_lead_somewhere(page: Path, path: str) -> None:
     assert (page.parent / path).exists()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import small_corpus
+import soundfile
 from home import Home
 
 from vcbench.cli import main
@@ -136,6 +138,79 @@ def test_two_systems_that_differ_in_name_alone_are_one_training(home: Home, tmp_
     assert a.equals(b)
     assert a.notna().any()
     assert set(pd.read_csv(run / "throughput.csv").system) == {"a", "b"}
+
+
+def test_what_was_converted_elsewhere_stands_beside_what_was_trained(
+    home: Home, tmp_path: Path
+) -> None:
+    """`perfect` says what the targets said; `partial` lacks a sentence and has a silent one."""
+    for source, target in (("LOW", "HIGH"), ("HIGH", "LOW")):
+        for folder in (f"perfect/{source}_to_{target}", f"partial/{target}/{source}"):
+            (tmp_path / folder).mkdir(parents=True)
+            for sentence in ("s6", "s7", "s0"):  # s0 is no evaluation sentence
+                wav = home.data / "speech" / target / f"{sentence}.wav"
+                shutil.copy(wav, tmp_path / folder)
+    (tmp_path / "partial/HIGH/LOW/s6.wav").unlink()
+    silent = tmp_path / "partial/LOW/HIGH/s7.wav"
+    soundfile.write(str(silent), [0.0] * 16000, 16000)
+    suite = tmp_path / "external.yaml"
+    external = (
+        "external:\n  perfect: {directory: 'perfect/{direction}'}\n"
+        "  partial: {directory: 'partial/{target}/{source}'}\n"
+    )
+    one_system = small_corpus.SUITE.partition("  two-d:")[0].replace("small", "external")
+    rest = "training:" + small_corpus.SUITE.partition("training:")[2]
+    suite.write_text(one_system + rest + "baselines: [source-copy]\n" + external)
+    done = home.run(suite=suite)
+    assert done.returncode == 1, done.stderr
+    assert "training: 0 cells trained, 1 cached" in done.stderr
+    missing = tmp_path / "partial/HIGH/LOW/s6.wav"
+    before = done.stderr.partition("training:")[0]
+    for direction, problem in (
+        ("LOW>HIGH", f"{missing}: no such file"),
+        ("HIGH>LOW", f"{silent}: silent"),
+    ):
+        said = f"WARNING partial/LOW-HIGH/-: {direction}: 1 of 2 utterances cannot be scored:"
+        assert f"{said}\n  {problem}" in before
+
+    run = home.latest.parents[1] / "external" / "latest"
+    status = {c["cell"]: c for c in cells(run)}
+    perfect, partial = status["perfect/LOW-HIGH/-"], status["partial/LOW-HIGH/-"]
+    assert (perfect["kind"], perfect["status"], perfect["seed"]) == ("external", "ok", None)
+    assert (partial["kind"], partial["status"]) == ("external", "failed")
+    assert partial["reason"].startswith("2 utterances could not be scored, the first being LOW>HI")
+    results = pd.read_csv(run / "results.csv")
+    mcd = results[results.metric == "mcd"].set_index(["system", "direction", "utterance"])["value"]
+    assert list(mcd["perfect"]) == [0.0] * 4
+    assert mcd["partial"].isna().sum() == 2
+    assert mcd["partial", "LOW>HIGH", "s7"] == mcd["partial", "HIGH>LOW", "s6"] == 0.0
+    rows = {r["system"]: r for r in json.loads((run / "leaderboard.json").read_text())["rows"]}
+    assert rows["perfect"]["kind"] == rows["partial"]["kind"] == "external"
+    assert rows["partial"]["rank"] is None
+    # s6 is the sentence to listen to.
+    samples = json.loads((run / "samples" / "samples.json").read_text())
+    said = {s["direction"]: s["converted"] for s in samples}
+    assert "perfect" in said["LOW>HIGH"] and "partial" not in said["LOW>HIGH"]
+    heard = run / said["HIGH>LOW"]["partial"]
+    assert heard.read_bytes() == (tmp_path / "partial/LOW/HIGH/s6.wav").read_bytes()
+    manifest = json.loads((run / "manifest.json").read_text())
+    counts = {c: (e["utterances"], e["expected"]) for c, e in manifest["external"].items()}
+    assert counts == {"perfect/LOW-HIGH/-": (4, 4), "partial/LOW-HIGH/-": (3, 4)}
+
+
+def test_a_folder_of_other_sentences_is_refused_before_training(home: Home, tmp_path: Path) -> None:
+    for direction in ("LOW_to_HIGH", "HIGH_to_LOW"):
+        (tmp_path / "theirs" / direction).mkdir(parents=True)
+        wav = home.data / "speech" / "LOW" / "s0.wav"
+        shutil.copy(wav, tmp_path / "theirs" / direction / "s60.wav")
+    suite = tmp_path / "wrong.yaml"
+    text = small_corpus.SUITE.replace("suite: small", "suite: wrong")
+    suite.write_text(text + "external: {theirs: {directory: 'theirs/{direction}'}}\n")
+    done = home.run(suite=suite)
+    assert done.returncode == 2
+    assert "theirs/LOW-HIGH/-: no evaluation sentence can be used of" in done.stderr
+    assert "such as s6.wav" in done.stderr
+    assert not (home.latest.parents[1] / "wrong").exists()
 
 
 def test_a_cell_that_fails_costs_only_its_own_row(home: Home, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vcbench.statistics import Estimate, mean_with_interval, paired_difference
+from vcbench.statistics import MIN_SEEDS, Estimate, mean_with_interval
 
 Array = NDArray[np.float64]
 
@@ -80,25 +80,6 @@ def test_unclustered_interval_is_scipys() -> None:
     assert ours.high == pytest.approx(theirs.high, abs=tolerance)
 
 
-def test_paired_difference_is_scipys() -> None:
-    rng = np.random.default_rng(5)
-    a, shared = rng.normal(0, 1, 30), rng.normal(0, 5, 30)
-    a, b = a + shared + 0.5, shared
-    ours = paired_difference(a, b, np.arange(30), n_resamples=20_000)
-    theirs = scipy.stats.bootstrap(
-        (a, b),
-        lambda x, y, axis: np.mean(x - y, axis=axis),
-        paired=True,
-        confidence_level=hesterberg_level(30),
-        n_resamples=20_000,
-        method="percentile",
-        rng=np.random.default_rng(6),
-    ).confidence_interval
-    tolerance = 0.03 * (theirs.high - theirs.low)
-    assert ours.low == pytest.approx(theirs.low, abs=tolerance)
-    assert ours.high == pytest.approx(theirs.high, abs=tolerance)
-
-
 def test_unequal_sentences_weigh_as_in_a_plain_loop() -> None:
     rng = np.random.default_rng(7)
     sizes = rng.integers(1, 9, 12)
@@ -157,35 +138,8 @@ def test_scoring_every_sentence_again_adds_no_certainty(
     assert repeated.high == pytest.approx(once.high, abs=1e-9)
 
 
-@given(clustered())
-def test_swapping_the_systems_turns_the_difference_round(data: tuple[Array, Array]) -> None:
-    scores, labels = data
-    other = scores[::-1].copy()
-    ab = paired_difference(scores, other, labels)
-    ba = paired_difference(other, scores, labels)
-    assert ba.mean == pytest.approx(-ab.mean, abs=1e-9)
-    assert ba.low == pytest.approx(-ab.high, abs=1e-9)
-    assert ba.high == pytest.approx(-ab.low, abs=1e-9)
-
-
 def test_equal_scores_have_an_interval_of_no_width() -> None:
     assert mean_with_interval([7.5] * 6, list("aabbcc")) == Estimate(7.5, 7.5, 7.5, 6, 6)
-
-
-def test_a_system_does_not_differ_from_itself() -> None:
-    scores = np.random.default_rng(8).normal(8, 1, 20)
-    estimate = paired_difference(scores, scores, np.arange(20))
-    assert estimate == Estimate(0.0, 0.0, 0.0, 20, 20)
-
-
-def test_pairing_finds_a_difference_that_overlapping_means_hide() -> None:
-    rng = np.random.default_rng(9)
-    difficulty = rng.normal(8, 2, 20)
-    a, b = difficulty + rng.normal(-0.2, 0.05, 20), difficulty
-    sentences = np.arange(20)
-    assert mean_with_interval(a, sentences).high > mean_with_interval(b, sentences).low
-    difference = paired_difference(a, b, sentences)
-    assert difference.high < 0
 
 
 def test_undefined_scores_are_left_out_and_counted() -> None:
@@ -193,13 +147,6 @@ def test_undefined_scores_are_left_out_and_counted() -> None:
     assert estimate.mean == 2.0
     assert (estimate.n, estimate.expected) == (2, 4)
     assert (estimate.low, estimate.high) == (1.0, 3.0)
-
-
-def test_undefined_on_either_side_leaves_a_pair_out() -> None:
-    estimate = paired_difference(
-        [1.0, math.nan, 3.0, math.inf], [0.0, 0.0, math.nan, math.inf], list("abcd")
-    )
-    assert (estimate.mean, estimate.n, estimate.expected) == (1.0, 1, 4)
 
 
 def test_expected_may_exceed_the_rows_that_were_stored() -> None:
@@ -244,6 +191,82 @@ def test_wrong_arguments_are_refused(
         mean_with_interval(scores, labels, n_resamples=n_resamples)
 
 
-def test_systems_of_different_length_cannot_be_paired() -> None:
-    with pytest.raises(ValueError, match="pair them first"):
-        paired_difference([1.0], [1.0, 2.0], ["a"])
+def scores_of_a_design(
+    rng: np.random.Generator, *, sentences: int, pairs: int, seeds: int, luck: float
+) -> tuple[Array, NDArray[np.int64], NDArray[np.int64], float]:
+    """Values, sentence and seed of each, and the mean luck of these trainings; the truth is 0.
+
+    Both directions of each pair; a sentence is hard or easy for all of them (0.5) and a little more
+    for some (0.2); every pair's training with every seed has luck of its own.
+    """
+    shape = (seeds, sentences, pairs, 2)
+    lucky = rng.normal(0, luck, (seeds, 1, pairs, 1))
+    values = rng.normal(0, 0.5, (1, sentences, 1, 1)) + rng.normal(0, 0.2, (1, *shape[1:]))
+    values = values + lucky + rng.normal(0, 0.15, shape)
+    seed, sentence = (
+        np.broadcast_to(i, shape).ravel() for i in np.ogrid[tuple(map(slice, shape))][:2]
+    )
+    return values.ravel(), sentence, seed, float(lucky.mean())
+
+
+DESIGNS = [
+    # sentences, pairs, seeds
+    (10, 1, 1),
+    (54, 4, 1),
+    (10, 1, 3),
+    (54, 4, 3),
+    (10, 1, 6),
+    (54, 1, 6),
+    (54, 4, 6),
+    (54, 4, 10),
+]
+
+
+@pytest.mark.parametrize(("sentences", "pairs", "seeds"), DESIGNS)
+def test_intervals_hold_what_they_say_they_cover_in_95_of_100_cases(
+    sentences: int, pairs: int, seeds: int
+) -> None:
+    """Nominal 0.95; accepted 0.92 to 0.99. 500 trials have a standard deviation of 0.01.
+
+    The excess above 0.95 is that of the noise which is counted twice, and of seeds that are counted
+    as one over all pairs.
+    """
+    rng = np.random.default_rng(sentences + pairs + seeds)
+    trials = 500
+    of_systems = of_trainings = 0
+    for _ in range(trials):
+        values, sentence, seed, lucky = scores_of_a_design(
+            rng, sentences=sentences, pairs=pairs, seeds=seeds, luck=0.3
+        )
+        found = mean_with_interval(values, sentence, seeds=seed, n_resamples=600)
+        of_systems += found.low <= 0 <= found.high
+        of_trainings += found.low <= lucky <= found.high
+        assert found.over_seeds == (seeds >= MIN_SEEDS)
+    if seeds >= MIN_SEEDS:
+        assert 0.92 <= of_systems / trials <= 0.99
+    else:
+        # It is said to hold for these trainings, and holds nowhere else.
+        assert 0.92 <= of_trainings / trials <= 0.99
+        assert of_systems / trials < 0.9
+
+
+def test_one_seed_cannot_cover_other_trainings_and_says_so() -> None:
+    rng = np.random.default_rng(1)
+    values, sentence, seed, _ = scores_of_a_design(rng, sentences=20, pairs=1, seeds=1, luck=0.3)
+    found = mean_with_interval(values, sentence, seeds=seed)
+    assert not found.over_seeds
+    assert found == mean_with_interval(values, sentence)
+
+
+def test_where_seeds_are_equal_the_interval_is_nearly_that_over_sentences() -> None:
+    rng = np.random.default_rng(2)
+    values, sentence = clustered_normal(rng, 20, per_sentence=2)
+    alone = mean_with_interval(values, sentence)
+    found = mean_with_interval(np.tile(values, 8), np.tile(sentence, 8), seeds=np.arange(320) // 40)
+    assert found.over_seeds
+    assert (found.high - found.low) / (alone.high - alone.low) == pytest.approx(1, abs=0.1)
+
+
+def test_seeds_of_another_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="equally long"):
+        mean_with_interval([1.0, 2.0], ["a", "b"], seeds=[1])

@@ -1,7 +1,9 @@
-"""Frames of a converted utterance matched with those of its reference: power gate and exact DTW.
+"""Frames of a converted utterance matched with those of its reference: what metrics are given.
 
 A protocol (`vcbench.protocols`) extracts an `Analysis` from each waveform; `align` drops the frames
-without speech and warps time; what comes out, an `AlignedPair`, is what every metric is given.
+that its gate does not pass and finds a path through the rest; what comes out, an `AlignedPair`, is
+what every metric is called with. A protocol speaks through these arrays alone: which coefficients
+the path and the distance see, on which path F0 is compared, how the mean is weighted.
 
 Conventions: arguments stand in the order (reference, converted); a path is (length, 2) integers,
 reference frame and converted frame, both non-decreasing.
@@ -9,21 +11,19 @@ reference frame and converted frame, both non-decreasing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import importlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vcbench.dtw import WarpingPath, dtw_path
 from vcbench.errors import DataError
 
 Array = NDArray[np.float64]
-WarpingPath = NDArray[np.intp]
-
-# One byte is kept for each pair of frames, so this is also the memory that a path may cost:
-# 512 MiB, or 115 s against 115 s of speech at 5 ms.
-MAXIMUM_FRAME_PAIRS = 2**29
-
-_DIAGONAL, _REFERENCE, _CONVERTED = 0, 1, 2
+PathFinder = Callable[[Array, Array], WarpingPath]
 
 
 @dataclass(frozen=True)
@@ -31,45 +31,123 @@ class Analysis:
     """What a protocol extracts from one waveform.
 
     mcep: (frames, order + 1), c0 to c_order. f0_hz: (frames,), 0 where unvoiced. speech: (frames,)
-    bool, the frames that pass the power gate. Frame t lies at t * frame_period_ms.
+    bool, the frames that pass the gate. Frame t lies at t * frame_period_ms. power_spectrum:
+    (frames, bins), WORLD's envelope, None where the protocol has none.
+
+    dtw_features and mcd_features, (frames, dimensions): what the path is found by and what the
+    mel-cepstral distance is taken over; where None, c1 to c_order. pitch: another analysis of the
+    same waveform, on whose own path the protocol compares F0; where None, F0 is compared on the
+    same path as all else. waveform: (samples,), kept where the protocol may have to pad it.
     """
 
     mcep: Array
     f0_hz: Array
     speech: NDArray[np.bool_]
     frame_period_ms: float
+    power_spectrum: Array | None = None
+    dtw_features: Array | None = None
+    mcd_features: Array | None = None
+    pitch: Analysis | None = None
+    waveform: Array | None = None
 
     def gated(self) -> Analysis:
-        """Only the frames with speech, one after the other."""
+        """Only the frames with speech, one after the other; `pitch` is left as it is."""
         kept = self.speech
-        return Analysis(self.mcep[kept], self.f0_hz[kept], kept[kept], self.frame_period_ms)
+        if kept.all():
+            return self
+        return replace(
+            self,
+            mcep=self.mcep[kept],
+            f0_hz=self.f0_hz[kept],
+            speech=kept[kept],
+            power_spectrum=_rows(self.power_spectrum, kept),
+            dtw_features=_rows(self.dtw_features, kept),
+            mcd_features=_rows(self.mcd_features, kept),
+        )
 
 
 @dataclass(frozen=True)
 class AlignedPair:
     """Two gated analyses and the path between them; what a metric is called with.
 
-    `pair.mcep` and `pair.f0_hz` are (reference, converted) arrays of one length, frame by frame.
-    Metrics that compare durations or whole trajectories read `reference` and `converted` instead.
+    The properties are (reference, converted) arrays of one length, frame by frame. Metrics that
+    compare durations or whole trajectories read `reference` and `converted` instead.
+
+    mcd_scale: what a distance in dB is multiplied with, where the protocol's is another.
+    per_reference_frame: whether distances are summed over the path and divided by the number of the
+    reference's frames, and not by that of the path's pairs. pitch: the pair that F0 is compared on,
+    if it is another; its path may be empty. unvoiced_counts: whether a difference of F0 in Hz is
+    taken at all frames, 0 where unvoiced, as one tool has it, and not only where both sides are
+    voiced. is_approximate: whether a cheaper path may exist.
     """
 
     reference: Analysis
     converted: Analysis
     path: WarpingPath
+    mcd_scale: float = 1.0
+    per_reference_frame: bool = False
+    pitch: AlignedPair | None = None
+    unvoiced_counts: bool = False
+    is_approximate: bool = False
 
     @property
     def mcep(self) -> tuple[Array, Array]:
         """Mel-cepstra c0 to c_order along the path, each (length, order + 1)."""
-        return self.reference.mcep[self.path[:, 0]], self.converted.mcep[self.path[:, 1]]
+        return self._along(self.reference.mcep, self.converted.mcep)
+
+    @property
+    def mcd_features(self) -> tuple[Array, Array]:
+        """What mel-cepstral distortion is taken over, each (length, dimensions)."""
+        return self._along(*(_measured(side) for side in (self.reference, self.converted)))
+
+    @property
+    def mcd_weight(self) -> float:
+        """What the mean distance over the path, in dB, is multiplied with."""
+        if not self.per_reference_frame:
+            return self.mcd_scale
+        return self.mcd_scale * len(self.path) / len(self.reference.mcep)
 
     @property
     def f0_hz(self) -> tuple[Array, Array]:
-        """F0 along the path, each (length,); 0 where unvoiced."""
-        return self.reference.f0_hz[self.path[:, 0]], self.converted.f0_hz[self.path[:, 1]]
+        """F0 along the path on which this protocol compares F0, each (length,); 0 where unvoiced.
+
+        Under some protocols that path runs through voiced frames only, or is empty where a side has
+        none.
+        """
+        on = self.pitch or self
+        return on._along(on.reference.f0_hz, on.converted.f0_hz)
+
+    @property
+    def voiced(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which frames are voiced along `path`, through speech of both kinds; each (length,)."""
+        return self._along(self.reference.f0_hz > 0, self.converted.f0_hz > 0)
+
+    @property
+    def power_spectrum(self) -> tuple[Array, Array] | None:
+        """WORLD's envelopes along the path, each (length, bins); None where there are none."""
+        reference, converted = self.reference.power_spectrum, self.converted.power_spectrum
+        if reference is None or converted is None:
+            return None
+        return self._along(reference, converted)
+
+    def on_exact_path(self) -> AlignedPair:
+        """The same pair on the cheapest path; itself if it is not approximate.
+
+        `pitch` stays as it is. Raises `DataError` if the pair is too long.
+        """
+        if not self.is_approximate:
+            return self
+        path = dtw_path(_warped(self.reference), _warped(self.converted))
+        return replace(self, path=path, is_approximate=False)
+
+    def _along(self, reference: NDArray, converted: NDArray) -> tuple[NDArray, NDArray]:
+        return reference[self.path[:, 0]], converted[self.path[:, 1]]
 
 
-def align(reference: Analysis, converted: Analysis) -> AlignedPair:
-    """Gate both sides and align c1 to c_order by DTW; c0, the level, has no say in it.
+def align(
+    reference: Analysis, converted: Analysis, *, find_path: PathFinder = dtw_path
+) -> AlignedPair:
+    """Gate both sides and find the path by their `dtw_features`; F0's own path, if any, too.
 
     Raises `DataError` if a side has no frame above the gate, or if the pair is too long.
     """
@@ -77,94 +155,76 @@ def align(reference: Analysis, converted: Analysis) -> AlignedPair:
         if not analysis.speech.any():
             frames = len(analysis.speech)
             raise DataError(f"no frames above the gate: none of the {side}'s {frames} frames")
+    pitch = _aligned_pitch(reference.pitch, converted.pitch, find_path)
     reference, converted = reference.gated(), converted.gated()
-    path = dtw_path(reference.mcep[:, 1:], converted.mcep[:, 1:])
-    return AlignedPair(reference, converted, path)
+    path = find_path(_warped(reference), _warped(converted))
+    return AlignedPair(reference, converted, path, pitch=pitch)
 
 
-def dtw_path(reference: Array, converted: Array) -> WarpingPath:
-    """The path (length, 2) of least total Euclidean distance between two sequences of frames.
+def fastdtw_path(reference: Array, converted: Array, *, radius: int) -> WarpingPath:
+    """A path by fastdtw, which many tools use: quicker than a plain double loop, not exact.
 
-    Exact dynamic time warping (Sakoe and Chiba, "Dynamic programming algorithm optimization for
-    spoken word recognition", IEEE Trans. ASSP 26(1), 1978) from the first pair of frames to the
-    last, with the steps (1, 1), (1, 0) and (0, 1), each of weight 1, and no window. Where steps tie
-    the diagonal is preferred, then (1, 0); so a sequence and itself are matched frame by frame.
-
-    reference is (n, d) and converted (m, d), in float64. All frame pairs on one anti-diagonal are
-    computed at once. Memory is n * m bytes; raises `DataError` where that exceeds
-    `MAXIMUM_FRAME_PAIRS`, where a sequence is empty or not finite, or where the shapes disagree.
+    S. Salvador and P. Chan, "FastDTW: toward accurate dynamic time warping in linear time and
+    space", Intelligent Data Analysis 11(5), 2007, by the package fastdtw 0.3.4, Euclidean distance.
+    The converted side is passed first, as most tools do; it decides ties only.
     """
-    reference, converted = _checked(reference, converted)
-    moves, starts = _best_moves(reference, converted)
-    return _trace(moves, starts, len(reference), len(converted))
+    package = importlib.import_module("fastdtw")
+    # With its C extension built, `import fastdtw.fastdtw` anywhere in the process, which
+    # mel-cepstral-distance does, puts the module where the function was.
+    find = package.fastdtw if callable(package.fastdtw) else package.fastdtw.fastdtw
+    _, path = find(converted, reference, radius=radius, dist=_euclidean)
+    return np.array(path, dtype=np.intp)[:, ::-1]
 
 
-def _checked(reference: Array, converted: Array) -> tuple[Array, Array]:
-    reference, converted = (np.asarray(side, dtype=np.float64) for side in (reference, converted))
-    shapes = f"reference {reference.shape}, converted {converted.shape}"
-    if not (reference.ndim == converted.ndim == 2 and reference.shape[1] == converted.shape[1]):
+def frame_by_frame(reference: Array, converted: Array) -> WarpingPath:
+    """Frame i with frame i; raises `DataError` unless both sides have as many."""
+    if len(reference) != len(converted):
         raise DataError(
-            f"cannot align {shapes}: both must be (frames, dimensions), same dimensions"
+            f"{len(reference)} and {len(converted)} frames cannot be matched one by one"
         )
-    if not (len(reference) and len(converted)):
-        raise DataError(f"cannot align {shapes}: a side has no frames")
-    if len(reference) * len(converted) > MAXIMUM_FRAME_PAIRS:
-        raise DataError(
-            f"too long to align: {len(reference)} x {len(converted)} frames, at most "
-            f"{MAXIMUM_FRAME_PAIRS} pairs of frames; cut both files into sentences"
-        )
-    if not (np.isfinite(reference).all() and np.isfinite(converted).all()):
-        raise DataError(f"cannot align {shapes}: a side contains NaN or infinite values")
-    return reference, converted
+    return frame_by_frame_of_shorter(reference, converted, tolerance=math.inf)
 
 
-def _best_moves(reference: Array, converted: Array) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
-    """The step that best leads to each pair (i, j), stored anti-diagonal after anti-diagonal.
+def frame_by_frame_of_shorter(
+    reference: Array, converted: Array, *, tolerance: float = 0.1
+) -> WarpingPath:
+    """Frame i with frame i until the shorter side ends, the rest of the longer one left out.
 
-    Returns (moves (n * m,), starts (n + m - 1,)): pair (i, j) of diagonal k = i + j is at
-    moves[starts[k] + i], so that each diagonal is written as one contiguous slice.
+    Raises `DataError` where as much as `tolerance` of all frames would be left out.
     """
-    n, m = len(reference), len(converted)
-    # Dimensions first and one side reversed: on a diagonal j falls as i grows, so that both sides
-    # are plain slices, and the sum over dimensions adds whole rows.
-    rows = np.ascontiguousarray(reference.T)
-    columns = np.ascontiguousarray(converted[::-1].T)
-    moves = np.empty(n * m, dtype=np.uint8)
-    starts = np.empty(n + m - 1, dtype=np.intp)
-    # costs[k % 3][i + 1] is the least cost of reaching (i, k - i). Three diagonals rotate; the
-    # places not yet on a diagonal are still infinite, which makes the borders right.
-    costs = [np.full(n + 1, np.inf) for _ in range(3)]
-    costs[0][1] = np.linalg.norm(reference[0] - converted[0])
-    moves[0], starts[0], free = _DIAGONAL, 0, 1
-    for k in range(1, n + m - 1):
-        low, high = max(0, k - m + 1), min(n, k + 1)
-        shift = m - 1 - k
-        difference = rows[:, low:high] - columns[:, low + shift : high + shift]
-        distance = np.sqrt(np.einsum("dl,dl->l", difference, difference))
-        last, before = costs[(k - 1) % 3], costs[(k - 2) % 3]
-        best, move = _cheapest(before[low:high], last[low:high], last[low + 1 : high + 1])
-        costs[k % 3][low + 1 : high + 1] = best + distance
-        moves[free : free + high - low] = move
-        starts[k] = free - low
-        free += high - low
-    return moves, starts
+    lengths = len(reference), len(converted)
+    left_out = abs(lengths[0] - lengths[1]) / sum(lengths)
+    if left_out >= tolerance:
+        raise DataError(
+            f"{lengths[0]} and {lengths[1]} frames are too different to be matched one by one: "
+            f"{left_out:.3f} of all would be left out, less than {tolerance:g} is allowed; use a "
+            "protocol with DTW"
+        )
+    return np.repeat(np.arange(min(lengths), dtype=np.intp)[:, None], 2, axis=1)
 
 
-def _cheapest(diagonal: Array, up: Array, left: Array) -> tuple[Array, NDArray[np.uint8]]:
-    """Least of three costs and which it was; the diagonal wins ties, then the reference's step."""
-    sideways = np.minimum(up, left)
-    move = np.where(left < up, np.uint8(_CONVERTED), np.uint8(_REFERENCE))
-    move *= sideways < diagonal  # 0 is the diagonal
-    return np.minimum(diagonal, sideways), move
+def _euclidean(a: Array, b: Array) -> float:
+    difference = a - b
+    return math.sqrt(difference @ difference)
 
 
-def _trace(moves: NDArray[np.uint8], starts: NDArray[np.intp], n: int, m: int) -> WarpingPath:
-    """Walk back from the last pair of frames to the first."""
-    i, j = n - 1, m - 1
-    path = [(i, j)]
-    while i or j:
-        move = int(moves[starts[i + j] + i])
-        i -= move != _CONVERTED
-        j -= move != _REFERENCE
-        path.append((i, j))
-    return np.array(path[::-1], dtype=np.intp)
+def _aligned_pitch(
+    reference: Analysis | None, converted: Analysis | None, find_path: PathFinder
+) -> AlignedPair | None:
+    if reference is None or converted is None:
+        return None
+    if not (reference.speech.any() and converted.speech.any()):
+        return AlignedPair(reference, converted, np.empty((0, 2), dtype=np.intp))
+    return align(reference, converted, find_path=find_path)
+
+
+def _warped(analysis: Analysis) -> Array:
+    return analysis.mcep[:, 1:] if analysis.dtw_features is None else analysis.dtw_features
+
+
+def _measured(analysis: Analysis) -> Array:
+    return analysis.mcep[:, 1:] if analysis.mcd_features is None else analysis.mcd_features
+
+
+def _rows(array: Array | None, kept: NDArray[np.bool_]) -> Array | None:
+    return None if array is None else array[kept]

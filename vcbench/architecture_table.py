@@ -9,8 +9,8 @@ import inspect
 import sys
 from pathlib import Path
 
+from vcbench import marked_text
 from vcbench.discovery import NETWORKS
-from vcbench.errors import UsageError
 from vcbench.inspection import inspect_network
 from vcbench.plugins import Option, Plugin, Registry, choices
 from vcbench.training.cell import ComponentSpec
@@ -37,11 +37,7 @@ def table() -> str:
 
 def with_table(text: str) -> str:
     """The text with the table as it is now; raises `UsageError` where the markers are missing."""
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise UsageError(f"no place for the table: it needs the lines\n{BEGIN}\n{END}")
-    return f"{head}{BEGIN}\n\n{table()}\n\n{END}{tail}"
+    return marked_text.replaced(text, (BEGIN, END), by=table())
 
 
 def _row(registry: Registry, plugin: Plugin) -> str:

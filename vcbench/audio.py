@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from math import gcd
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -44,21 +45,28 @@ def read(path: str | Path, *, sample_rate: int, resample: bool = False) -> Wavef
         raise DataError(
             f"{path}: truncated: the header promises more samples than the {len(samples)} present"
         )
-    if len(samples) < MINIMUM_SECONDS * rate:
-        raise DataError(
-            f"{path}: {len(samples)} samples ({len(samples) / rate:.3f} s) are too few; "
-            f"at least {MINIMUM_SECONDS} s of speech are needed"
-        )
     if not resample and channels != 1:
         raise DataError(f"{path}: {channels} channels; mono is needed (mix it down first)")
     if not resample and rate != sample_rate:
         raise DataError(f"{path}: sampled at {rate} Hz; {sample_rate} Hz is needed (resample it)")
     waveform = samples.mean(axis=1)
-    if not np.isfinite(waveform).all():
-        raise DataError(f"{path}: contains NaN or infinite samples")
-    if not np.any(waveform):
-        raise DataError(f"{path}: silent: all {len(waveform)} samples are zero")
+    if wrong := problem(waveform, rate):
+        raise DataError(f"{path}: {wrong}")
     return convert_rate(waveform, rate, sample_rate)
+
+
+def problem(waveform: NDArray[np.floating[Any]], rate: int) -> str:
+    """Why a mono waveform (samples,) cannot be analysed as speech; empty if it can."""
+    if len(waveform) < MINIMUM_SECONDS * rate:
+        return (
+            f"{len(waveform)} samples ({len(waveform) / rate:.3f} s) are too few; "
+            f"at least {MINIMUM_SECONDS} s of speech are needed"
+        )
+    if not np.isfinite(waveform).all():
+        return "contains NaN or infinite samples"
+    if not np.any(waveform):
+        return f"silent: all {len(waveform)} samples are zero"
+    return ""
 
 
 def convert_rate(waveform: Waveform, rate: int, sample_rate: int) -> Waveform:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vcbench import fingerprint
+from vcbench.baselines import SMOOTHED_FRAMES
 from vcbench.conversion_tasks import ConversionTask, FeatureFiles, run_task
 from vcbench.errors import VcbenchError
+from vcbench.external_speech import external_wavs
 from vcbench.parallel import map_processes
 from vcbench.planning import Plan
 from vcbench.terminal import say
@@ -21,10 +23,10 @@ if TYPE_CHECKING:
 
 # Editing any of these changes what is said.
 _SOURCES = (
-    "vcbench.alignment",
     "vcbench.audio",
     "vcbench.conversion",
     "vcbench.conversion_tasks",
+    "vcbench.dtw",
     "vcbench.normalization",
     "vcbench.parallel_gmm",
     "vcbench.training.checkpoint",
@@ -52,6 +54,8 @@ def convert_units(
             spoken = plan.speech.evaluation[direction.source]
             if unit.record.system == "source-copy":
                 wavs = {u.id: u.path for u in spoken}
+            elif unit.record.kind == "external":
+                wavs = external_wavs(plan, unit.record.system, direction)
             else:
                 task = _task(plan, unit, direction, cache_dir, version)
                 wavs = dict(zip([u.id for u in spoken], task.outputs, strict=True))
@@ -84,15 +88,15 @@ def _version() -> str:
 def _task(
     plan: Plan, unit: Unit, direction: Direction, cache_dir: Path, version: str
 ) -> ConversionTask:
-    resynthesis = unit.record.system == "resynthesis"
-    utterances = plan.speech.evaluation[direction.target if resynthesis else direction.source]
+    again = unit.record.system in ("resynthesis", "smoothed-target")
+    utterances = plan.speech.evaluation[direction.target if again else direction.source]
     inputs = tuple(plan.features[u] for u in utterances)
     statistics = parallel = None
     if unit.planned:
         folder = unit.planned.folder / "converted"
     else:
         folder = cache_dir / "baselines" / unit.record.system
-        if not resynthesis:
+        if not again:
             statistics = _files_of(plan, direction, plan.speech.train)
             if unit.record.system == "parallel-gmm":
                 parallel = _parallel(plan, direction)
@@ -113,6 +117,7 @@ def _task(
         plugin_files=unit.planned.cell.plugin_files if unit.planned else (),
         statistics_from=statistics,
         parallel=parallel,
+        smoothed_frames=SMOOTHED_FRAMES if unit.record.system == "smoothed-target" else 1,
     )
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from vcbench import audio, features, world
 from vcbench.conversion import Mapping, VoiceConverter, trained_converter, unchanged
@@ -28,7 +30,9 @@ class ConversionTask:
 
     checkpoint: of a trained system, else None. statistics_from: for baselines with a mapping, the
     training feature files of source and target. parallel: for `parallel-gmm`, feature files of
-    sentences that both say, in the same order. `resynthesis` reads target features as `inputs`.
+    sentences that both say, in the same order. Without any of these the inputs are synthesised
+    again: for `resynthesis` and `smoothed-target`, which reads each mel-cepstrum as its mean over
+    `smoothed_frames`, they are the target's.
     """
 
     direction: str
@@ -39,6 +43,7 @@ class ConversionTask:
     plugin_files: tuple[str, ...] = ()
     statistics_from: tuple[FeatureFiles, FeatureFiles] | None = None
     parallel: tuple[FeatureFiles, FeatureFiles] | None = None
+    smoothed_frames: int = 1
 
 
 def run_task(task: ConversionTask) -> int:
@@ -61,9 +66,33 @@ def _renderer(task: ConversionTask) -> Iterator[Renderer]:
         with _one_torch_thread():
             yield _trained(task, task.checkpoint)
     elif task.statistics_from is None:
-        yield lambda path: world.synthesize(features.load(path), task.parameters)
+        yield lambda path: _again(path, task)
     else:
         yield _mapped(task, task.statistics_from)
+
+
+def _again(path: Path, task: ConversionTask) -> Array:
+    """What was analysed, synthesised."""
+    spoken = features.load(path)
+    smooth = moving_average(spoken.mcep, task.smoothed_frames)
+    return world.synthesize(replace(spoken, mcep=smooth), task.parameters)
+
+
+def moving_average(mcep: Array, n_frames: int) -> Array:
+    """Each frame's mean with its neighbours, `n_frames` (odd) in all: (frames, n_mcep) -> the same.
+
+    At the ends it is the mean of those that there are.
+
+    >>> moving_average(np.array([[0.0], [3.0], [6.0], [0.0]]), 3).ravel().tolist()
+    [1.5, 3.0, 3.0, 3.0]
+    """
+    if n_frames == 1:
+        return mcep
+    reach = n_frames // 2
+    sums = np.cumsum(np.vstack([np.zeros_like(mcep[:1]), mcep]), axis=0)
+    at = np.arange(len(mcep))
+    first, end = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(mcep))
+    return np.asarray((sums[end] - sums[first]) / (end - first)[:, None])
 
 
 @contextmanager

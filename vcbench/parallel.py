@@ -1,4 +1,4 @@
-"""One function over many items in fresh processes, in order, with progress."""
+"""One function over many items in fresh processes: all at once, or as a stream."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import chain, islice
 from typing import TypeVar
 
 from vcbench.errors import VcbenchError
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+# Items drawn for each process: the one it works on and what it takes up next.
+_AHEAD = 4
 
 
 def map_processes(
@@ -27,34 +31,54 @@ def map_processes(
 ) -> list[R]:
     """`[function(item) for item in items]`, spread over `jobs` spawned processes.
 
-    `function` and the items must be picklable. `on_done` is called with the number of finished
-    items. The first exception is raised here, after the items under way have ended; an interrupt
-    ends them at once. A process killed from outside (out of memory, say) raises `VcbenchError`.
+    `on_done` is called with the number of finished items; for all else see `stream_processes`.
     """
-    if jobs <= 1 or len(items) <= 1:
-        results = []
-        for index, item in enumerate(items):
-            results.append(function(item))
+    found: dict[int, R] = {}
+    with closing(stream_processes(function, items, jobs=jobs)) as results:
+        for index, result in results:
+            found[index] = result
             if on_done:
-                on_done(index + 1)
-        return results
+                on_done(len(found))
+    return [found[index] for index in range(len(items))]
+
+
+def stream_processes(
+    function: Callable[[T], R], items: Iterable[T], *, jobs: int
+) -> Generator[tuple[int, R], None, None]:
+    """(index of the item, `function(item)`) of each item as it ends, over `jobs` processes.
+
+    Items are drawn from `items` only a few ahead of the work, and neither they nor their results
+    are kept, so that any number of them needs the memory of a few. `function` and the items must be
+    picklable. The first exception is raised here, after the items under way have ended; an
+    interrupt ends them at once, as does closing the generator early. A process killed from outside
+    (out of memory, say) raises `VcbenchError`.
+    """
+    waiting = iter(items)
+    head = list(islice(waiting, 2))
+    numbered = enumerate(chain(head, waiting))
+    if jobs <= 1 or len(head) <= 1:
+        for index, item in numbered:
+            yield index, function(item)
+        return
     # Spawned, not forked: the parent may hold torch's threads, which do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    workers = min(jobs, len(items))
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_worker)
+    under_way: dict[Future[R], int] = {}
     try:
-        with _deaf_to_ctrl_c():  # which starts the workers
-            futures = [pool.submit(function, item) for item in items]
-        for count, future in enumerate(as_completed(futures), start=1):
-            future.result()
-            if on_done:
-                on_done(count)
-        return [future.result() for future in futures]
+        while True:
+            for index, item in islice(numbered, _AHEAD * jobs - len(under_way)):
+                with _deaf_to_ctrl_c():  # which may start a worker
+                    under_way[pool.submit(function, item)] = index
+            if not under_way:
+                return
+            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                index = under_way.pop(future)
+                yield index, future.result()
     except BrokenProcessPool:
         raise VcbenchError(
-            f"a worker process died while running {function.__name__} on {len(items)} items, "
-            "perhaps for lack of memory; try again with a smaller --jobs"
+            f"a worker process died while running {function.__name__}, perhaps for lack of "
+            "memory; try again with a smaller --jobs"
         ) from None
     except Exception:
         raise

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from vcbench.alignment import dtw_path
+from vcbench.dtw import dtw_path
 from vcbench.errors import DataError
 from vcbench.world import Array
 

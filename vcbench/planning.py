@@ -77,6 +77,7 @@ class Plan:
     features: Mapping[Utterance, Path]
     cells: Sequence[PlannedCell]
     baselines: Sequence[SuiteCell]
+    external: Sequence[SuiteCell]
     left_out: Sequence[SuiteCell]  # by --only
     data_fingerprint: str
 
@@ -105,7 +106,7 @@ def make_plan(
     parameters = _parameters(suite)
     store = FeatureStore(cache_dir, parameters)
     paths = {u: store.path(u.path) for u in speech.all()}
-    everything = (*suite.cells(), *suite.baseline_cells())
+    everything = (*suite.cells(), *suite.external_cells(), *suite.baseline_cells())
     chosen = select(everything, only) if only else everything
     left_out = [cell for cell in everything if cell not in chosen]
     cells = [
@@ -113,9 +114,10 @@ def make_plan(
         for c in chosen
         if c.seed is not None
     ]
-    baselines = [c for c in chosen if c.seed is None]
+    baselines = [c for c in chosen if c.system in suite.baselines]
+    external = [c for c in chosen if c.system in suite.external]
     data = _data_fingerprint(paths)
-    return Plan(suite, speech, parameters, paths, cells, baselines, left_out, data)
+    return Plan(suite, speech, parameters, paths, cells, baselines, external, left_out, data)
 
 
 def check_systems(plan: Plan) -> None:

@@ -139,9 +139,12 @@ def register_objective(name: str, *, paper: str = "") -> Callable[[F], F]:
 
 
 def register_metric(
-    name: str, *, unit: str, better: Literal["lower", "higher"], paper: str = ""
+    name: str, *, unit: str, better: Literal["lower", "higher", "neither"], paper: str = ""
 ) -> Callable[[F], F]:
-    """Mark a function as the metric `name`, in `unit`; `better` tells which way is good."""
+    """Mark a function as the metric `name`, in `unit`; `better` tells which way is good.
+
+    `neither` is for a number that describes, such as a count or a signed difference.
+    """
     return _mark("metric", name, paper=paper, unit=unit, better=better)
 
 

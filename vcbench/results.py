@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import vcbench
-from vcbench import environment, protocols
+from vcbench import environment, fingerprint, protocols
+from vcbench.external_speech import external_wavs
 from vcbench.planning import Plan
 from vcbench.scoring import ScoreResult
 from vcbench.store import RunFolder
@@ -17,7 +18,9 @@ from vcbench.units import Direction, Outputs, Unit, UtteranceLabels
 
 def score_rows(plan: Plan, scores: Sequence[ScoreResult]) -> list[dict[str, Any]]:
     """Rows of results.csv: one for each utterance and metric, NaN where it is undefined."""
-    unit_of = {m: plan.suite.registry.get("metric", m).details["unit"] for m in plan.suite.metrics}
+    protocol = protocols.get(plan.suite.protocol)
+    units = {m: plan.suite.registry.get("metric", m).details["unit"] for m in plan.suite.metrics}
+    unit_of = {metric: protocol.unit(metric, unit) for metric, unit in units.items()}
     rows = []
     for result in scores:
         labels: UtteranceLabels = result.item.labels
@@ -71,7 +74,9 @@ def copy_samples(
                 converted = {}
                 for unit in units:
                     wav = outputs.get((unit.record.cell, direction), {}).get(source.id)
-                    if wav and unit.record.pair == str(pair) and unit.record.seed in (None, seed):
+                    if unit.record.pair != str(pair) or unit.record.seed not in (None, seed):
+                        continue
+                    if wav and wav.is_file():  # an external system may lack a sentence
                         name = f"{place}/converted/{unit.record.system}{wav.suffix}"
                         converted[unit.record.system] = folder.add_sample(wav, name)
                 samples.append(
@@ -130,7 +135,7 @@ def manifest(
         "protocols": {suite.protocol: protocols.get(suite.protocol).text},
         "metrics": {
             name: {
-                "unit": plugin.details["unit"],
+                "unit": protocols.get(suite.protocol).unit(name, plugin.details["unit"]),
                 "better": plugin.details["better"],
                 "summary": plugin.summary,
                 "paper": plugin.details.get("paper", ""),
@@ -138,4 +143,24 @@ def manifest(
             for name, plugin in metrics.items()
         },
         "crop_streams": streams,
+        "external": {
+            unit.record.cell: _external(plan, unit)
+            for unit in units
+            if unit.record.kind == "external"
+        },
+    }
+
+
+def _external(plan: Plan, unit: Unit) -> dict[str, Any]:
+    """How many of the sentences there are, and what their files hold."""
+    wavs = [
+        path
+        for direction in unit.directions
+        for path in external_wavs(plan, unit.record.system, direction).values()
+    ]
+    held = [fingerprint.of_file(path) if path.is_file() else None for path in wavs]
+    return {
+        "utterances": sum(content is not None for content in held),
+        "expected": len(held),
+        "fingerprint": fingerprint.of_json(held),
     }

@@ -17,6 +17,7 @@ from vcbench import environment, features, results, throughput
 from vcbench.batch_conversion import convert_units
 from vcbench.engines import Engine, TrainingTask
 from vcbench.errors import DataError, VcbenchError, some_of
+from vcbench.external_speech import check_external
 from vcbench.features import FeatureStore
 from vcbench.parallel import threads_per_job
 from vcbench.planning import Plan, PlannedCell, check_systems
@@ -58,6 +59,7 @@ def run(
     from vcbench import reporting
 
     check_systems(plan)
+    check_external(plan)
     _extract_features(plan, cache_dir, jobs, progress)
     state = environment.git_state()
     folder = RunFolder(reports_dir, plan.suite.name, environment.revision(state))
@@ -212,14 +214,18 @@ def _score(
         jobs=jobs,
         progress=progress,
     )
+    lost: dict[str, list[ScoreResult]] = {}
+    for result in scores:
+        if result.problems:
+            lost.setdefault(result.item.labels.unit.record.cell, []).append(result)
     for unit in units:
-        failures = [r for r in scores if r.failure and r.item.labels.unit is unit]
+        failures = lost.get(unit.record.cell, [])
         if failures:
             first = failures[0]
             unit.record.fail(
                 "failed",
                 f"{len(failures)} utterances could not be scored, the first being "
-                f"{first.item.labels.direction} {first.item.labels.utterance}: {first.failure}",
+                f"{first.item.labels.direction} {first.item.labels.utterance}: {first.problems[0]}",
             )
             say(f"FAILED {unit.record.cell}: {unit.record.reason}")
     say(f"scores: {len(scores)} utterances under {plan.suite.protocol}")

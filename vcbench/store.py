@@ -44,7 +44,7 @@ class CellRecord:
     system: str
     pair: str
     seed: int | None
-    kind: str  # trained or baseline
+    kind: str  # trained, external or baseline
     status: str = "ok"
     reason: str = ""
     cached: bool = False

@@ -31,7 +31,7 @@ class Direction:
 
 @dataclass
 class Unit:
-    """What is converted and scored as one: a trained cell or a baseline on a pair."""
+    """What is scored as one: a trained cell, or a baseline or an external system on a pair."""
 
     record: CellRecord
     source: str
@@ -58,9 +58,9 @@ Outputs = dict[tuple[str, Direction], dict[str, Path]]
 
 
 def units_of(plan: Plan) -> list[Unit]:
-    """All trained cells and all baselines of a plan, in the suite's order."""
+    """All trained cells, external systems and baselines of a plan, each in the suite's order."""
     trained = [_trained_unit(planned) for planned in plan.cells]
-    return trained + [_baseline_unit(cell) for cell in plan.baselines]
+    return trained + [_untrained_unit(plan, cell) for cell in (*plan.external, *plan.baselines)]
 
 
 def left_out(plan: Plan) -> list[CellRecord]:
@@ -71,7 +71,7 @@ def left_out(plan: Plan) -> list[CellRecord]:
             system=cell.system,
             pair=str(cell.pair),
             seed=cell.seed,
-            kind="baseline" if cell.seed is None else "trained",
+            kind=_kind(plan, cell),
             status="skipped",
             reason="left out by --only",
         )
@@ -94,8 +94,18 @@ def _trained_unit(planned: PlannedCell) -> Unit:
     return Unit(record, cell.source, cell.target, planned)
 
 
-def _baseline_unit(cell: SuiteCell) -> Unit:
+def _untrained_unit(plan: Plan, cell: SuiteCell) -> Unit:
     record = CellRecord(
-        cell=cell.id, system=cell.system, pair=str(cell.pair), seed=None, kind="baseline"
+        cell=cell.id,
+        system=cell.system,
+        pair=str(cell.pair),
+        seed=None,
+        kind=_kind(plan, cell),
     )
     return Unit(record, cell.pair.source, cell.pair.target, None)
+
+
+def _kind(plan: Plan, cell: SuiteCell) -> str:
+    if cell.seed is not None:
+        return "trained"
+    return "external" if cell.system in plan.suite.external else "baseline"

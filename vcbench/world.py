@@ -19,6 +19,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vcbench.errors import DataError
+
 Array = NDArray[np.float64]
 F0Method = Literal["harvest", "dio"]
 MelCepstrum = Literal["world-codec", "sptk"]
@@ -98,13 +100,37 @@ def spectral_envelope(
 def mel_cepstrum(power_spectrum: Array, *, order: int, alpha: float) -> Array:
     """Mel-cepstrum c0..c_order, (frames, order + 1), of power spectra with all-pass constant alpha.
 
-    Equal to SPTK's `sp2mc` (tests compare with pysptk), as one matrix product instead of a
-    recursion per frame: cepstrum of the log spectrum, c0 halved, then the frequency transform of
-    Oppenheim and Johnson, "Discrete representation of signals", Proc. IEEE 60(6), 1972.
+    Equal to SPTK's `sp2mc` (tests compare with pysptk), but as one matrix product with the log
+    spectra in place of a transform and a recursion per frame.
     """
-    cepstrum = np.fft.irfft(np.log(power_spectrum), axis=-1)
-    cepstrum[..., 0] /= 2.0
-    return cepstrum @ _frequency_transform(cepstrum.shape[-1], order, alpha)
+    return np.log(power_spectrum) @ _mel_cepstrum_matrix(power_spectrum.shape[-1], order, alpha)
+
+
+def sptk_mcep(
+    frames: Array,
+    *,
+    order: int,
+    alpha: float,
+    epsilon: float,
+    is_amplitude: bool = False,
+    iterations: int = 30,
+) -> Array:
+    """Mel-cepstra c0..c_order, (n, order + 1), by SPTK's `mcep`: an unbiased log spectrum's.
+
+    frames: (n, samples), windowed waveforms, or (n, bins), amplitude spectra. epsilon is added to
+    the periodogram; the other constants are SPTK's defaults. Raises `DataError` where SPTK's
+    equations have no solution. T. Fukada, K. Tokuda, T. Kobayashi and S. Imai, "An adaptive
+    algorithm for mel-cepstral analysis of speech", ICASSP 1992.
+    """
+    kind = 3 if is_amplitude else 0
+    try:
+        return np.asarray(
+            _pysptk().mcep(
+                frames, order, alpha, maxiter=iterations, etype=1, eps=epsilon, itype=kind
+            )
+        )
+    except RuntimeError as error:
+        raise DataError(f"SPTK's mel-cepstral analysis failed ({error})") from None
 
 
 def analyze(waveform: Array, parameters: FeatureParameters) -> WorldFeatures:
@@ -149,6 +175,19 @@ def synthesize(features: WorldFeatures, parameters: FeatureParameters) -> Array:
 
 
 @lru_cache(maxsize=8)
+def _mel_cepstrum_matrix(bins: int, order: int, alpha: float) -> Array:
+    """Matrix (bins, order + 1) that makes mel-cepstra of log power spectra.
+
+    Both steps are linear: the cepstrum, c0 halved, and the frequency transform of A. V. Oppenheim
+    and D. H. Johnson, "Discrete representation of signals", Proc. IEEE 60(6), 1972.
+    """
+    cepstrum = np.fft.irfft(np.eye(bins), axis=-1)  # of each bin by itself
+    cepstrum[:, 0] /= 2.0
+    matrix = np.asarray(cepstrum @ _frequency_transform(cepstrum.shape[1], order, alpha))
+    matrix.flags.writeable = False  # it is cached and shared
+    return matrix
+
+
 def _frequency_transform(n: int, order: int, alpha: float) -> Array:
     """Matrix (n, order + 1) that warps a cepstrum of length n to mel-cepstra."""
     matrix = np.zeros((n, order + 1))

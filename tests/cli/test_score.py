@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from independent_scoring import eval_wav
@@ -16,6 +17,8 @@ from voices import noise, voice
 
 from vcbench import protocols
 from vcbench.cli import main
+
+UNITS = {"f0-rmse": "Hz", "gv-distance": "ln", "mcd": "dB", "vuv-error": "%"}
 
 
 def vcbench_score(*arguments: object) -> int:
@@ -38,7 +41,8 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.fixture
 def arguments(folders: tuple[Path, Path]) -> list[object]:
-    return ["--reference", folders[0], "--converted", folders[1], "--jobs", 1]
+    named = ["--reference", folders[0], "--converted", folders[1], "--jobs", 1]
+    return [*named, "--metrics", ",".join(UNITS)]
 
 
 def test_json_holds_every_value_and_their_means(
@@ -50,13 +54,7 @@ def test_json_holds_every_value_and_their_means(
     assert document["protocol"] == "vcbench-1"
     assert document["protocol_text"] == protocols.get("vcbench-1").text
     units = {name: metric["unit"] for name, metric in document["metrics"].items()}
-    assert units == {
-        "mcd": "dB",
-        "gv-distance": "ln",
-        "f0-rmse": "Hz",
-        "log-f0-rmse": "ln Hz",
-        "vuv-error": "%",
-    }
+    assert units == UNITS
     assert [u["id"] for u in document["utterances"]] == ["s0", "s1", "s2"]
     assert {u["status"] for u in document["utterances"]} == {"scored"}
     for name, metric in document["metrics"].items():
@@ -139,9 +137,12 @@ def test_one_sentence_has_a_mean_and_no_interval(
     ("extra", "message"),
     [
         (["--converted", "/nowhere"], "/nowhere: no such folder"),
+        (["--converted", "converted=/tmp"], "there is a set 'converted' already"),
+        (["--dtw", "exact", "--protocol", "vcbench-1@fastdtw"], "names a path already"),
+        (["--csv", "/nowhere/x.csv"], "--csv /nowhere/x.csv: no such folder"),
         (["--protocol", "vcbench-l"], "did you mean 'vcbench-1'"),
         (["--metrics", "mcd,f0_rmse"], "unknown metric 'f0_rmse': did you mean 'f0-rmse'"),
-        (["--metrics", " ,"], "--metrics ' ,' names no metric; valid: f0-rmse"),
+        (["--metrics", " ,"], "--metrics ' ,' names no metric; valid: duration"),
         (["--jobs", "0"], "--jobs 0: at least 1"),
     ],
 )
@@ -152,6 +153,181 @@ def test_unusable_arguments_end_with_2(
     out, err = capsys.readouterr()
     assert out == ""
     assert message in err
+
+
+def test_ids_in_common_there_must_be(
+    folders: tuple[Path, Path], arguments: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(3):
+        (folders[1] / f"s{i}.wav").rename(folders[1] / f"s{i}0.wav")
+    assert vcbench_score(*arguments) == 2
+    expected = "converted: none of its 3 ids (s00, ...) is among the 3 of the references (s0, ...)"
+    assert expected in capsys.readouterr().err
+
+
+def test_every_kind_of_bad_file_is_named_counted_and_costs_only_itself(
+    folders: tuple[Path, Path], arguments: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other lengths are no fault; other rates, channels and no speech are."""
+    reference, converted = folders
+    bad = {
+        "rate": (voice(0.7, sample_rate=22050), 22050, "sample-rate mismatch: 22050 Hz"),
+        "stereo": (np.stack([voice(), voice()], axis=1), 16000, "2 channels; mono is needed"),
+        "silent": (np.zeros(16000), 16000, "silent: all 16000 samples are zero"),
+        "short": (voice()[:300], 16000, "300 samples (0.019 s) are too few"),
+        "bytes": (b"", 0, "not a readable audio file"),
+        "text": (b"this is a text", 0, "not a readable audio file"),
+        "corrupt": (b"RIFF\x00\x01\x02\x03WAVEfmt ", 0, "not a readable audio file"),
+        "cut": (b"", 0, "truncated: the header promises more samples"),
+    }
+    for name, (content, rate, _) in bad.items():
+        write(reference / f"{name}.wav", voice(0.7))
+        file = converted / f"{name}.wav"
+        if isinstance(content, bytes):
+            file.write_bytes(content)
+        else:
+            soundfile.write(str(file), content, rate, subtype="PCM_16")
+    whole = (converted / "s0.wav").read_bytes()
+    (converted / "cut.wav").write_bytes(whole[:-500])
+    write(reference / "gone.wav", voice(0.7))
+    (converted / "gone.wav").symlink_to("nowhere.wav")
+    write(reference / "long.wav", voice(0.5))
+    write(converted / "long.wav", voice(2.0))  # of another length: DTW is for that
+    assert vcbench_score(*arguments, "--json") == 1
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert "Traceback" not in err
+    found = {u["id"]: u for u in document["utterances"]}
+    for name, (*_, reason) in bad.items():
+        assert (found[name]["status"], found[name]["values"]) == ("failed", {})
+        assert reason in found[name]["reason"]
+        assert f"not scored: {converted / name}.wav: " in err
+    assert "cannot be read (No such file or directory)" in found["gone"]["reason"]
+    assert {n for n, u in found.items() if u["status"] == "scored"} == {"s0", "s1", "s2", "long"}
+    counted = document["metrics"]["mcd"]
+    assert (counted["n"], counted["expected"]) == (4, 4 + len(bad) + 1)
+
+
+def test_a_metric_that_fails_is_named_and_the_others_stand(
+    arguments: list[object], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(reference: object, converted: object) -> float:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("metrics.global_variance.global_variance_distance", broken)
+    assert vcbench_score(*arguments, "--json") == 1
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert document["metrics"]["gv-distance"]["n"] == 0
+    assert document["metrics"]["f0-rmse"]["n"] == 3
+    assert {u["status"] for u in document["utterances"]} == {"failed"}
+    assert all("vuv-error" in u["values"] for u in document["utterances"])
+    assert err.count("metric 'gv-distance'") == 3
+
+
+def test_lists_and_a_csv_of_every_value(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ids of lists need not be the files' names, and a missing one has a row without a value."""
+    reference, converted = folders
+    lines = [f"sentence-{i} {reference / f's{i}.wav'}\n" for i in range(3)]
+    (tmp_path / "reference.scp").write_text("".join(lines))
+    rows = [f"sentence-{i},{converted / f's{i}.wav'}\n" for i in range(2)]
+    (tmp_path / "converted.csv").write_text("id,path\n" + "".join(rows))
+    sides = ["--reference", tmp_path / "reference.scp", "--converted", tmp_path / "converted.csv"]
+    file = tmp_path / "out.csv"
+    code = vcbench_score(*sides, "--metrics", "mcd,f0-rmse", "--jobs", 1, "--csv", file, "--json")
+    assert code == 1
+    values = {u["id"]: u["values"] for u in json.loads(capsys.readouterr().out)["utterances"]}
+    table = pd.read_csv(file)
+    assert list(table.columns) == ["system", "utterance", "metric", "protocol", "value", "unit"]
+    assert list(table["utterance"].unique()) == [f"sentence-{i}" for i in range(3)]
+    assert len(table) == 3 * 2
+    for _, row in table.iterrows():
+        assert (row["system"], row["protocol"]) == ("converted", "vcbench-1")
+        assert row["unit"] == UNITS[row["metric"]]
+        expected = values[row["utterance"]].get(row["metric"])
+        assert expected == row["value"] if expected else np.isnan(row["value"])
+
+
+@pytest.fixture
+def two_systems(tmp_path: Path) -> list[object]:
+    """Eight sentences, converted by `near` and, with a far higher pitch, by `far`."""
+    for i in range(8):
+        write(tmp_path / "reference" / f"s{i}.wav", voice(0.5, f0_hz=150, seed=i))
+        write(tmp_path / "near" / f"s{i}.wav", voice(0.5, f0_hz=140 + i, seed=i + 9))
+        write(tmp_path / "far" / f"s{i}.wav", voice(0.5, f0_hz=240 + i, seed=i))
+    near, far = tmp_path / "near", tmp_path / "far"
+    sides = ["--reference", tmp_path / "reference", "--converted", near, "--converted"]
+    return [*sides, f"second={far}", "--jobs", 1, "--metrics", "f0-rmse"]
+
+
+def test_several_sets_are_compared_sentence_by_sentence(
+    two_systems: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert vcbench_score(*two_systems, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert list(document["systems"]) == ["near", "second"]
+    scores = [
+        [u["values"]["f0-rmse"] for u in document["systems"][name]["utterances"]]
+        for name in ("near", "second")
+    ]
+    (found,) = document["comparisons"]
+    assert (found["metric"], found["a"], found["b"]) == ("f0-rmse", "near", "second")
+    difference = found["a_minus_b"]
+    assert difference["mean"] == pytest.approx(np.mean(np.subtract(*scores)))
+    assert difference["mean"] < -60
+    low, high = difference["interval"]
+    assert low <= difference["mean"] <= high < 0
+    assert difference["p_holm"] == pytest.approx(2 / 2**8)  # all 8 signs are equal
+    assert difference["decided"] is True
+    assert (difference["n"], difference["expected"]) == (8, 8)
+
+
+def test_the_table_of_several_sets(
+    two_systems: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "far" / "s0.wav").unlink()
+    assert vcbench_score(*two_systems) == 1
+    out, err = capsys.readouterr()
+    rows = [line.split() for line in out.splitlines() if "f0-rmse" in line]
+    assert [(row[3], row[-2]) for row in rows[:2]] == [("near", "8/8"), ("second", "7/8")]
+    assert rows[2][3:7] == ["near", "-", "second", "*"]
+    assert "second: 1 only in --reference, no converted: s0" in err
+
+
+def test_few_sentences_claim_nothing(
+    two_systems: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(3, 8):
+        for folder in ("reference", "near", "far"):
+            (tmp_path / folder / f"s{i}.wav").unlink()
+    assert vcbench_score(*two_systems) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "near - second" in line]
+    assert "too few" in row and "*" not in row
+
+
+def test_many_ids_are_not_all_printed(
+    folders: tuple[Path, Path], arguments: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(30):
+        (folders[0] / f"t{i:02}.wav").touch()
+    assert vcbench_score(*arguments) == 1
+    assert "30 only in --reference, no converted: t00, t01" in (err := capsys.readouterr().err)
+    assert "t19, and 10 more\n" in err
+
+
+def test_another_path_is_another_protocol(
+    arguments: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("fastdtw", reason="the approximate path needs the package fastdtw")
+    documents = []
+    for extra in ([], ["--dtw", "exact"], ["--dtw", "fastdtw"]):
+        assert vcbench_score(*arguments, *extra, "--json") == 0
+        documents.append(json.loads(capsys.readouterr().out))
+    ids = ["vcbench-1", "vcbench-1", "vcbench-1@fastdtw"]
+    assert [document["protocol"] for document in documents] == ids
+    assert documents[0] == documents[1]
 
 
 def test_help_needs_no_heavy_package() -> None:

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from vcbench import alignment, world
+from vcbench import dtw, world
 from vcbench.corpora import demo
 from vcbench.corpora.demo import VOICES, Demo, sentences
 from vcbench.errors import DataError, PluginError, UsageError
@@ -138,7 +138,7 @@ def distortion(reference: list[NDArray[np.float64]], converted: list[NDArray[np.
     """Mean distance along the DTW path, averaged over utterances."""
     distances = []
     for a, b in zip(reference, converted, strict=True):
-        path = alignment.dtw_path(a, b)
+        path = dtw.dtw_path(a, b)
         distances.append(np.linalg.norm(a[path[:, 0]] - b[path[:, 1]], axis=1).mean())
     return float(np.mean(distances))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from degraded_speech import smoothed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -18,7 +19,12 @@ from numpy.typing import NDArray
 from voices import voice
 
 from metrics import global_variance
-from metrics.global_variance import global_variance_distance, gv_distance
+from metrics.global_variance import (
+    global_variance_distance,
+    global_variance_log_ratio,
+    gv_distance,
+    gv_log_ratio,
+)
 from metrics.mel_cepstral_distortion import mcd
 from vcbench import audio, protocols
 from vcbench.alignment import AlignedPair, Analysis, align
@@ -46,13 +52,6 @@ pairs = st.tuples(st.integers(2, 12), st.integers(2, 12), st.integers(1, 6)).fla
 def analyze_eval(data_dir: Path, speaker: str, sentence: str) -> Analysis:
     waveform = audio.read(eval_wav(data_dir, speaker, sentence), sample_rate=16000)
     return PROTOCOL.analyze(waveform, 16000)
-
-
-def smoothed(analysis: Analysis, window: int) -> Analysis:
-    """The same analysis with a centred moving average, over `window` frames, of its mel-cepstra."""
-    padded = np.pad(analysis.mcep, ((window // 2, window // 2), (0, 0)), mode="edge")
-    views = np.lib.stride_tricks.sliding_window_view(padded, window, axis=0)
-    return replace(analysis, mcep=views.mean(axis=-1))
 
 
 def rising(values: list[float]) -> bool:
@@ -103,6 +102,18 @@ def test_too_much_and_too_little_do_not_cancel() -> None:
     reference = np.array([[0.0, 0.0], [1.0, 1.0]])
     value = global_variance_distance(reference, reference * [0.5, 2.0])
     assert value == pytest.approx(2 * math.log(2))
+    assert global_variance_log_ratio(reference, reference * [0.5, 2.0]) == pytest.approx(0.0)
+
+
+@unhurried
+@given(pairs, st.floats(0.05, 20))
+def test_the_log_ratio_tells_too_little_from_too_much(pair: tuple[Array, Array], k: float) -> None:
+    reference, other = pair
+    ratio = global_variance_log_ratio(reference, reference * k)
+    assert ratio == pytest.approx(2 * math.log(k), abs=1e-9)
+    there = global_variance_log_ratio(reference, other)
+    assert there == pytest.approx(-global_variance_log_ratio(other, reference), abs=1e-12)
+    assert abs(there) <= global_variance_distance(reference, other) * (1 + 1e-12)
 
 
 def test_smoothing_raises_it_where_distortion_stays_small(vcc2016_dir: Path) -> None:
@@ -114,6 +125,7 @@ def test_smoothing_raises_it_where_distortion_stays_small(vcc2016_dir: Path) -> 
         assert distances[0] == mcd(aligned[0]) == 0.0
         assert rising(distances)
         assert distances[-1] > 0.3
+        assert all(gv_log_ratio(p) == pytest.approx(-gv_distance(p), rel=0.1) for p in aligned)
         assert max(mcd(pair) for pair in aligned) < 4
 
 
@@ -148,6 +160,7 @@ def test_a_coefficient_that_never_changes_makes_it_undefined(constant: float) ->
     still[:, 1] = constant
     assert math.isnan(global_variance_distance(moving, still))
     assert math.isnan(global_variance_distance(still, moving))
+    assert math.isnan(global_variance_log_ratio(still, moving))
     assert math.isnan(global_variance_distance(still, still))
     assert math.isfinite(global_variance_distance(moving, moving[:-1]))
 
@@ -205,3 +218,4 @@ def test_it_is_registered() -> None:
     assert plugin.details["better"] == "lower"
     assert "Toda, Black and Tokuda, 2007, IEEE TASLP 15(8)" in plugin.details["paper"]
     assert plugin.options == ()
+    assert Registry().get("metric", "gv-log-ratio").details["better"] == "neither"

@@ -62,6 +62,7 @@ class SyntheticRun:
     compare: Mapping[str, Any] | None = None
     # Keys of a system in the suite, over a generator of its name and bce.
     systems: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    beside: bool = False  # also the metrics that see over-smoothing, the same for all systems
     luck: float = 0.0  # spread of a training's own luck, in spreads of sentences
     twins: Mapping[str, str] = field(default_factory=dict)  # system: whose scores it has too
 
@@ -167,6 +168,23 @@ class SyntheticRun:
                             "" if gone else f"{value:.6f}",
                             UNITS[metric],
                         ]
+                        if metric == "mcd" and self.beside:
+                            for other in ("msd", "gv-distance"):
+                                where = [
+                                    cell["pair"],
+                                    direction,
+                                    "" if cell["seed"] is None else cell["seed"],
+                                ]
+                                yield [
+                                    "synthetic",
+                                    cell["system"],
+                                    *where,
+                                    sentence,
+                                    other,
+                                    "vcbench-1",
+                                    1 + i / 10,
+                                    "",
+                                ]
 
     def _training(self, cells: list[dict[str, Any]]) -> Iterable[list[Any]]:
         rng = np.random.default_rng(7)

@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 from synthetic_run import SyntheticRun
 
-from vcbench.reporting.answer import answer, doubts
-from vcbench.reporting.leaderboard import build, difference, paired_scores
+from vcbench.reporting.answer import answer, doubts, intervals
+from vcbench.reporting.grid import notes
+from vcbench.reporting.leaderboard import build
 from vcbench.reporting.model import Leaderboard
 from vcbench.reporting.run_files import read_run
-from vcbench.reporting.seeds import MIN_SEEDS
+from vcbench.reporting.seeds import differences, evidence, scores_by_seed
+from vcbench.statistics import MIN_SEEDS
 
 Build = Callable[[SyntheticRun], Leaderboard]
 SEEDS = tuple(range(MIN_SEEDS))
@@ -38,6 +40,11 @@ def test_a_leader_that_cannot_be_told_apart(leaderboard_of: Build) -> None:
     best, other = board.ranked[0].system, board.ranked[1].system
     assert answer(board).startswith(f"{best} has the lowest MCD, ")
     assert f"but cannot be told apart from {other};" in answer(board)
+    found = board.row(other).versus_leader
+    assert found.low < 0 < found.high
+    assert answer(board).endswith(
+        f" With 80 % power this design finds differences from {found.detectable:.2f} dB on."
+    )
 
 
 def test_a_lead_that_luck_in_training_explains_is_none(tmp_path: Path) -> None:
@@ -49,8 +56,9 @@ def test_a_lead_that_luck_in_training_explains_is_none(tmp_path: Path) -> None:
     scores["value"] = scores["value"].astype(float) + shift
     scores.to_csv(folder / "results.csv", index=False)
     board = build(read_run(folder))
-    by_sentences = difference(paired_scores(scores[scores["metric"] == "mcd"]), "a", "b")
-    assert by_sentences.high < 0
+    mcd = scores_by_seed(scores[scores["metric"] == "mcd"])
+    by_sentences = evidence(differences(mcd, "a", "b"), in_run=True)
+    assert by_sentences.interval(0.05)[1] < 0
     assert answer(board).startswith("a has the lowest MCD, ")
     assert "but cannot be told apart from b;" in answer(board)
 
@@ -124,6 +132,7 @@ def test_doubts_name_crops_missing_cells_and_few_sentences(leaderboard_of: Build
     run = SyntheticRun(
         n_sentences=3,
         seeds=SEEDS,
+        beside=True,
         other_crops=["paper-1d"],
         failures={"residual-2d/SF1-TM3/0": ("timeout", "took too long")},
     )
@@ -136,12 +145,12 @@ def test_doubts_name_crops_missing_cells_and_few_sentences(leaderboard_of: Build
 
 
 def test_a_sound_run_leaves_no_doubts(leaderboard_of: Build) -> None:
-    assert doubts(leaderboard_of(SyntheticRun(seeds=SEEDS))) == []
+    assert doubts(leaderboard_of(SyntheticRun(seeds=SEEDS, beside=True))) == []
 
 
 def test_with_one_seed_the_order_is_a_measurement_and_no_finding(leaderboard_of: Build) -> None:
     effects = {"best": -2.0, "next": -1.0, "last": -0.5}
-    board = leaderboard_of(SyntheticRun(effects=effects, seeds=(0,)))
+    board = leaderboard_of(SyntheticRun(effects=effects, seeds=(0,), beside=True))
     text = answer(board)
     score = board.row("best").scores["mcd"]
     apart = board.row("next").scores["mcd"].mean - score.mean
@@ -158,7 +167,7 @@ def test_with_one_seed_the_order_is_a_measurement_and_no_finding(leaderboard_of:
 
 @pytest.mark.parametrize(("n_seeds", "p"), [(2, "0.5"), (3, "0.25"), (5, "0.062")])
 def test_with_few_seeds_no_system_leads_either(n_seeds: int, p: str, leaderboard_of: Build) -> None:
-    run = SyntheticRun(effects={"a": -2.0, "b": 0.0}, seeds=tuple(range(n_seeds)))
+    run = SyntheticRun(effects={"a": -2.0, "b": 0.0}, seeds=tuple(range(n_seeds)), beside=True)
     board = leaderboard_of(run)
     assert f"in this run of {n_seeds} seeds, " in answer(board)
     assert not any(claim in answer(board) for claim in CLAIMS)
@@ -228,3 +237,50 @@ def test_cells_skipped_by_an_early_end_are_not_called_failed(leaderboard_of: Bui
     assert incomplete == (
         "Incomplete: 1 of 10 cells was skipped (the run ended early: KeyboardInterrupt)."
     )
+
+
+def test_mcd_alone_is_doubted_until_msd_and_gv_stand_beside_it(tmp_path: Path) -> None:
+    folder = SyntheticRun(effects={"a": -1.0}, seeds=SEEDS, beside=True).write(tmp_path / "run")
+    board = build(read_run(folder))
+    assert [column.metric for column in board.columns][:3] == ["mcd", "msd", "gv-distance"]
+    assert doubts(board) == []
+    scores = pd.read_csv(folder / "results.csv", dtype=str, keep_default_na=False)
+    scores[scores["metric"] != "msd"].to_csv(folder / "results.csv", index=False)
+    (doubt,) = doubts(build(read_run(folder)))
+    assert doubt == (
+        "MCD without MSD: smoothed spectra may lower it. Add msd to the suite's metrics."
+    )
+    scores[scores["metric"] == "f0-rmse"].to_csv(folder / "results.csv", index=False)
+    assert doubts(build(read_run(folder))) == []
+
+
+def test_with_enough_seeds_the_untrained_reference_is_beaten_by_the_system(
+    leaderboard_of: Build,
+) -> None:
+    board = leaderboard_of(SyntheticRun(effects={"a": -3.0, "b": -1.0}, seeds=tuple(range(7))))
+    found = board.row("a").versus_reference
+    assert found.over_seeds and found.decided
+    assert "; it beats the untrained mean-variance by 1." in answer(board)
+    few = leaderboard_of(SyntheticRun(effects={"a": -3.0, "b": -1.0}, seeds=tuple(range(6))))
+    assert not few.row("a").versus_reference.over_seeds
+    assert "; in this run it beats the untrained mean-variance by 1." in answer(few)
+
+
+def test_with_too_few_sentences_nothing_is_said_to_beat_the_reference(
+    leaderboard_of: Build,
+) -> None:
+    run = SyntheticRun(effects={"a": -3.0, "b": 3.0}, n_sentences=6, seeds=(0,))
+    board = leaderboard_of(run)
+    assert {row.beats_reference for row in board.trained} == {None}
+    assert "in this run its difference to the untrained mean-variance is −1." in answer(board)
+    assert "of too few sentences" in answer(board)
+    assert any("a sign-flip test needs 7." in note for note in notes(board))
+
+
+def test_the_intervals_say_when_they_cover_seeds(leaderboard_of: Build) -> None:
+    few = leaderboard_of(SyntheticRun(effects={"a": -1.0}, seeds=SEEDS[:-1], luck=1.0))
+    assert "not that of speakers or seeds" in intervals(few)
+    enough = leaderboard_of(SyntheticRun(effects={"a": -1.0}, seeds=SEEDS, luck=1.0))
+    assert "the luck of a training, not the choice of speakers" in intervals(enough)
+    widths = [e.high - e.low for e in (b.row("a").scores["mcd"] for b in (few, enough))]
+    assert widths[1] > 1.5 * widths[0]

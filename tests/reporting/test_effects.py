@@ -15,7 +15,7 @@ from vcbench.reporting.answer import answer
 from vcbench.reporting.figures import effects_panel
 from vcbench.reporting.model import Column, Effect
 from vcbench.reporting.verdict import effect_notes
-from vcbench.statistics import Estimate
+from vcbench.statistics import Difference
 
 MCD = Column(key="mcd", metric="mcd", protocol="vcbench-1", unit="dB", better="lower")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -53,8 +53,10 @@ def test_the_page_answers_in_one_sentence_and_tells_of_saturation_below(
 ) -> None:
     paragraph = page.one("p", class_="answer")
     assert paragraph.text == answer(compared.leaderboard)
-    assert paragraph.one("span", class_="second").text.startswith("The discriminator saturated in")
+    power, saturated = (e.text for e in paragraph.all("span", class_="second"))
+    assert saturated.startswith("The discriminator saturated")
     assert len(paragraph.all("span", class_="interval")) == 2
+    assert power.startswith("With 80 % power this design finds differences from 0.")
     assert page.one("p", class_="question").text == "Does it matter?"
 
 
@@ -83,9 +85,10 @@ def test_the_table_of_effects_holds_every_metric(compared: Rendered, page: Eleme
         "gone",
     ]
     decisions = [row.all("td")[0].text for row in rows]
+    p = [e.differences["mcd"].p_holm for e in compared.leaderboard.comparison.effects]
     assert decisions == [
-        "undecided",
-        "better",
+        f"undecided (p = {p[0]:.2g})",
+        f"better (p = {p[1]:.2g})",
         "no difference",
         "not compared: of 8 cells, 1 failed",
     ]
@@ -112,8 +115,8 @@ def test_markdown_begins_with_question_answer_and_effects(compared: Rendered) ->
     table = blocks[blocks.index("## Effects") + 1].splitlines()
     found = compared.leaderboard.comparison.effects[1].differences["mcd"]
     assert table[0].startswith("| system | MCD | MCD ↓ (dB, vcbench-1) | F0 RMSE ↓ (Hz, ")
-    shown = f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}]".replace("-", "−")
-    assert table[3].startswith(f"| better | better | {shown} |")
+    shown = f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}] (16/16)".replace("-", "−")
+    assert table[3].startswith(f"| better | better (p = {found.p_holm:.2g}) | {shown} |")
     assert blocks.index("## Effects") < blocks.index("## Leaderboard")
 
 
@@ -124,7 +127,7 @@ def test_json_holds_every_number_of_the_comparison(compared: Rendered) -> None:
     assert comparison["baseline"] == "base"
     assert comparison["metric"] == "mcd"
     assert (comparison["seeds"], comparison["seeds_and_sentences_needed"]) == (8, 8)
-    assert comparison["confidence_each"] == pytest.approx(1 - 0.05 / 4)
+    assert comparison["correction"] == "Holm over 4 comparisons of each metric"
     assert comparison["notes"] == effect_notes(compared.leaderboard)
     for entry, effect in zip(
         comparison["systems"], compared.leaderboard.comparison.effects, strict=True
@@ -138,10 +141,17 @@ def test_json_holds_every_number_of_the_comparison(compared: Rendered) -> None:
         for metric, found in effect.differences.items():
             assert entry["differences"][metric] == {
                 "mean": found.mean,
-                "simultaneous_ci95": [found.low, found.high],
+                "ci": [found.low, found.high],
+                "confidence": 1 - found.level,
+                "covers": ["sentences", "seeds"],
                 "n": found.n,
                 "expected": found.expected,
+                "p": found.p,
+                "p_holm": found.p_holm,
+                "claimable": True,
+                "detectable_at_80_percent_power": found.detectable,
             }
+            assert (found.p_holm <= 0.05) == (not found.low <= 0 <= found.high)
     assert [e["every_score_equal"] for e in comparison["systems"]] == [False, False, True, False]
 
 
@@ -152,7 +162,7 @@ def test_a_run_that_compares_nothing_has_neither_section_nor_numbers(example: Re
 
 
 def effect(system: str, mean: float, half: float = 0.1, decision: str = "undecided") -> Effect:
-    return Effect(system, {"mcd": Estimate(mean, mean - half, mean + half, 9, 9)}, decision)
+    return Effect(system, {"mcd": Difference(mean, mean - half, mean + half, 9, 9)}, decision)
 
 
 def paths(svg: str) -> list[str]:
@@ -196,14 +206,14 @@ def test_a_plot_grows_with_its_rows_and_needs_something_to_draw() -> None:
         for n in (2, 20)
     ]
     assert heights[1] > 3 * heights[0]
-    nothing = Estimate(float("nan"), float("nan"), float("nan"), 0, 0)
+    nothing = Difference(float("nan"), float("nan"), float("nan"), 0, 0)
     gone = Effect("a", {"mcd": nothing}, "missing")
     assert effects_panel([gone], MCD, title="t", axis_label="x") is None
 
 
 def test_an_effect_without_interval_is_a_dot() -> None:
     nan = float("nan")
-    alone = Effect("a", {"mcd": Estimate(0.3, nan, nan, 1, 1)}, "undecided")
+    alone = Effect("a", {"mcd": Difference(0.3, nan, nan, 1, 1)}, "undecided")
     assert "var(--muted)" in draw(alone)
 
 

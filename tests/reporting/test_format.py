@@ -77,12 +77,13 @@ def test_a_small_difference_gets_the_decimals_that_show_it() -> None:
     assert fmt.decimals_for_difference(Estimate(0.2, 0.1, 0.3, 10, 10), 2) == 2
 
 
-def test_an_estimate_shows_what_is_missing() -> None:
-    assert fmt.with_interval(Estimate(8.0, 7.5, 8.5, 10, 10), 2) == "8.00 [7.50, 8.50]"
+def test_an_estimate_shows_how_many_were_scored_of_how_many() -> None:
+    assert fmt.with_interval(Estimate(8.0, 7.5, 8.5, 10, 10), 2) == "8.00 [7.50, 8.50] (10/10)"
     assert fmt.with_interval(Estimate(8.0, 7.5, 8.5, 9, 10), 2) == "8.00 [7.50, 8.50] (9/10)"
     nan = math.nan
-    assert fmt.with_interval(Estimate(8.0, nan, nan, 1, 1), 2) == "8.00"
+    assert fmt.with_interval(Estimate(8.0, nan, nan, 1, 1), 2) == "8.00 (1/1)"
     assert fmt.with_interval(Estimate(nan, nan, nan, 0, 4), 2) == "– (0/4)"
+    assert fmt.with_interval(Estimate(nan, nan, nan, 0, 0), 2) == "–"
 
 
 def test_names() -> None:

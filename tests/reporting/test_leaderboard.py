@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from synthetic_run import METRICS, SyntheticRun
 
+from vcbench.reporting.answer import answer
 from vcbench.reporting.crops import check_crops
 from vcbench.reporting.leaderboard import build
 from vcbench.reporting.model import Leaderboard
@@ -273,3 +274,63 @@ def test_paired_scores_average_over_seeds(leaderboard_of: Build) -> None:
     # Utterance by direction: 8 sentences x 4 directions, each seed-averaged score once.
     assert row.versus_reference.n == 32
     assert not math.isnan(row.versus_reference.mean)
+
+
+def with_external(folder: Path, system: str) -> Leaderboard:
+    """The run in `folder`, with what it wrote of a baseline taken for an external system's."""
+    path = folder / "cells.jsonl"
+    cells = [json.loads(line) for line in path.read_text().splitlines()]
+    for cell in cells:
+        if cell["system"] == system:
+            cell["kind"] = "external"
+    path.write_text("\n".join(map(json.dumps, cells)))
+    return build(read_run(folder))
+
+
+def test_an_external_system_is_ranked_beside_trained_ones_and_counts_as_no_seed(
+    tmp_path: Path,
+) -> None:
+    run = SyntheticRun(
+        effects={"a": 0.0, "b": 1.0},
+        seeds=tuple(range(7)),
+        baselines={"source-copy": -2.0, "mean-variance": 0.5},
+    )
+    board = with_external(run.write(tmp_path / "run"), "source-copy")
+    assert systems(board.ranked) == ["source-copy", "a", "b"]
+    assert systems(board.baselines) == ["mean-variance"]
+    assert board.n_seeds == 7
+    assert board.row("source-copy").beats_reference is True
+
+
+def test_only_external_systems_are_compared_over_sentences(tmp_path: Path) -> None:
+    run = SyntheticRun(effects={}, seeds=(), baselines={"x": -2.0, "mean-variance": 0.0})
+    board = with_external(run.write(tmp_path / "run"), "x")
+    assert board.row("x").versus_reference.decided
+    assert answer(board).startswith("x reaches ")
+
+
+def test_a_suites_own_comparison_with_the_reference_is_the_leaderboards_too(
+    leaderboard_of: Build,
+) -> None:
+    asked = {"baseline": "mean-variance", "against": ["a"], "metric": "mcd"}
+    effects = {"a": -0.2, "b": -1.0, "c": 1.0}
+    board = leaderboard_of(SyntheticRun(effects=effects, seeds=tuple(range(8)), compare=asked))
+    (effect,) = board.comparison.effects
+    assert board.row("a").versus_reference == effect.differences["mcd"]
+    alone = leaderboard_of(SyntheticRun(effects=effects, seeds=tuple(range(8))))
+    assert alone.row("a").versus_reference.p_holm >= effect.differences["mcd"].p_holm
+
+
+@pytest.mark.parametrize("n_seeds", [1, 9])
+def test_marks_p_and_intervals_say_one_thing(n_seeds: int, leaderboard_of: Build) -> None:
+    effects = {f"s{i}": 0.12 * (i - 4) for i in range(8)}
+    seeds = tuple(range(n_seeds))
+    board = leaderboard_of(SyntheticRun(effects=effects, seeds=seeds, luck=0.1, n_sentences=12))
+    found = {row.system: row.versus_reference for row in board.trained}
+    for row in board.trained:
+        difference = found[row.system]
+        assert row.beats_reference == (difference.p_holm <= 0.05 and difference.mean < 0)
+        assert (difference.p_holm <= 0.05) == (not difference.low <= 0 <= difference.high)
+    assert {d.decided for d in found.values()} == {True, False}
+    # One family: the smallest p is held against a share of 0.05 as large as there are systems.
+    assert min(d.level for d in found.values()) == pytest.approx(0.05 / 8)

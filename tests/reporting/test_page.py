@@ -279,7 +279,7 @@ def test_over_smoothing_is_named_beside_the_table_once(example, tmp_path: Path) 
     (folder / "results.csv").write_text(scores.replace(",vuv-error,", ",gv-distance,"))
     render(folder)
     page = read((folder / "index.html").read_text())
-    beside = "MCD alone rewards over-smoothing: it must be read beside the GV distance."
+    beside = "MCD alone rewards over-smoothing: it must be read beside GV distance."
     assert page.one("section", id="leaderboard").text.count(beside) == 1
     assert "no measure of over-smoothing" not in page.text
     (folder / "results.csv").write_text(scores.replace(",mcd,", ",other,"))

@@ -58,12 +58,16 @@ def test_markdown_holds_a_row_per_system_with_marks_and_their_meaning(example) -
     assert {line.count("|") for line in table[:9]} == {12}
     assert table[0].startswith("| rank | system | MCD ↓ (dB, vcbench-1) | F0 RMSE ↓ (Hz, vcb")
     mcd = example.leaderboard.row("residual-2d").scores["mcd"]
-    first = f"| 1 | residual-2d | {mcd.mean:.2f} [{mcd.low:.2f}, {mcd.high:.2f}] |"
+    first = f"| 1 | residual-2d | {mcd.mean:.2f} [{mcd.low:.2f}, {mcd.high:.2f}] (64/64) |"
     assert table[2].startswith(first)
     assert "| paper-1d ‡ |" in text
     assert "- ‡ noticed in training: paper-1d/SF1-TM3/0: discriminator saturated" in text
     assert "| – | residual-2d-bce † |" in text
-    assert "- † does not beat the untrained mean-variance on MCD (paired difference" in text
+    assert (
+        "- † in this run does not beat the untrained mean-variance on MCD (paired over the same "
+        "sentences, sign-flip test over sentences, Holm over 4 systems): residual-2d-bce +0."
+    ) in text
+    assert re.search(r", p = 0\.0\d+\. All others beat it \(p = 0\.0\d+ at most\)\.", text)
     assert "Not ranked, because incomplete: residual-2d-bce: of 4 cells, 1 failed." in text
     assert "- residual-2d-bce/SF1-TM3/1: failed: loss became NaN at iteration 660" in text
     assert "| system | SF1 → TM3 | TM3 → SF1 | SM1 → TF2 | TF2 → SM1 |" in text.replace("\\>", ">")
@@ -142,6 +146,7 @@ def test_json_is_strict_and_holds_everything(example) -> None:
     assert best["scores"]["mcd"] == {
         "mean": mcd.mean,
         "ci95": [mcd.low, mcd.high],
+        "covers": ["sentences"],
         "n": 64,
         "expected": 64,
     }
@@ -155,6 +160,7 @@ def test_json_writes_undefined_values_as_null(leaderboard_of) -> None:
     assert rows["paper-1d"]["scores"]["mcd"] == {
         "mean": None,
         "ci95": None,
+        "covers": ["sentences"],
         "n": 0,
         "expected": 8,
     }
@@ -179,7 +185,7 @@ def test_the_terminal_table_fits_and_keeps_names_and_the_first_metric(
 def test_a_wide_terminal_shows_every_column_and_a_narrow_one_says_what_is_left_out(example) -> None:
     wide = on_terminal(example.leaderboard, 220)
     assert "log F0 RMSE" in wide and "MACs" in wide and "left out" not in wide
-    assert "7.67 [7.45, 7.86]" in wide
+    assert "7.67 (64/64) [7.45, 7.86]" in wide
     narrow = on_terminal(example.leaderboard, 80)
     assert "MACs" not in narrow and "F0 RMSE" in narrow
     assert re.search(r"\d columns left out to fit; all in leaderboard\.md", narrow)

@@ -90,6 +90,7 @@ def test_defaults_fill_what_a_file_leaves_out(files: Files) -> None:
         },
         "compare": None,
         "baselines": ["source-copy", "mean-variance", "resynthesis"],
+        "external": {},
         "training": _recipe(Recipe(iterations=60, decay_start=30)),
         "scale": 1.0,
         "seeds": [0],
@@ -291,7 +292,9 @@ def test_the_shipped_suites_compare_what_they_promise() -> None:
         assert system.discriminator.options["sigmoid"] is (system.objective.name == "bce")
     assert (smoke.systems["paper-1d"].training.iterations, smoke.scale) == (60, 0.125)
     assert len(smoke.cells()) == 4 * 4
-    assert demo.baselines == ("source-copy", "mean-variance", "parallel-gmm", "resynthesis")
+    assert demo.baselines == (
+        *("source-copy", "mean-variance", "parallel-gmm", "smoothed-target", "resynthesis"),
+    )
 
 
 TOKENS = [

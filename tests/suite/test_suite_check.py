@@ -136,7 +136,7 @@ UNKNOWN_VALUES = [
         "metrics:",
         "baselines: [^source-cpy]\nmetrics:",
         "baselines[0]: unknown value 'source-cpy'; did you mean 'source-copy'? "
-        "(valid: mean-variance, parallel-gmm, resynthesis, source-copy)",
+        "(valid: mean-variance, parallel-gmm, resynthesis, smoothed-target, source-copy)",
     ),
     (
         "metrics:",
@@ -378,7 +378,7 @@ def test_there_must_be_something_to_run(files: Files) -> None:
     suite = files.load(no_system)  # the baselines
     assert (suite.systems, suite.training, suite.cells()) == ({}, None, ())
     assert files.errors(no_system + "baselines: []\n") == [
-        "s.yaml:1:1: nothing to run: give at least one system or baseline"
+        "s.yaml:1:1: nothing to run: give at least one system, baseline or external system"
     ]
 
 

@@ -52,8 +52,8 @@ def test_a_budget_does_not_hide_what_it_replaces(files: Files) -> None:
 def test_a_budget_cannot_change_what_the_suite_is(files: Files) -> None:
     text = SUITE + "budgets:\n  b: {suite: x, scale: 1, plugins: []}\n  c: 3\n"
     valid = (
-        "(valid: corpus, pairs, features, systems, sweep, compare, baselines, training, scale, "
-        "seeds, metrics, eval_utterances, protocol, samples_per_direction)"
+        "(valid: corpus, pairs, features, systems, sweep, compare, baselines, external, training, "
+        "scale, seeds, metrics, eval_utterances, protocol, samples_per_direction)"
     )
     assert files.errors(text) == [
         f"s.yaml:10:7: budgets.b: a budget cannot change 'suite' {valid}",
@@ -112,7 +112,7 @@ def test_set_changes_one_value(files: Files, setting: str, key: str, value: obje
 def test_set_is_said_to_be_where_its_value_came_from(files: Files) -> None:
     assert files.errors(sets=["training.iterations=x", "scael=1", "seeds=[0, -1]"]) == [
         "--set scael=1: unknown key 'scael'; did you mean 'scale'? (valid: baselines, compare, "
-        "corpus, eval_utterances, features, metrics, pairs, plugins, protocol, question, "
+        "corpus, eval_utterances, external, features, metrics, pairs, plugins, protocol, question, "
         "samples_per_direction, scale, seeds, suite, sweep, systems, training)",
         "--set seeds=[0, -1]: seeds[1]: must be at least 0; got -1",
         "--set training.iterations=x: training.iterations: must be a whole number; got 'x'",
@@ -130,8 +130,8 @@ def test_set_is_said_to_be_where_its_value_came_from(files: Files) -> None:
 def test_set_refuses_what_it_cannot_change(files: Files, setting: str, key: str) -> None:
     assert files.errors(SUITE + BUDGETS, sets=[setting], budget="quick") == [
         f"--set {setting}: --set cannot change '{key}'; valid: suite, question, plugins, corpus, "
-        "pairs, features, systems, sweep, compare, baselines, training, scale, seeds, metrics, "
-        "eval_utterances, protocol, samples_per_direction"
+        "pairs, features, systems, sweep, compare, baselines, external, training, scale, seeds, "
+        "metrics, eval_utterances, protocol, samples_per_direction"
     ]
 
 

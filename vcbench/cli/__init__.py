@@ -26,6 +26,7 @@ COMMANDS = (
     "data",
     "convert",
     "score",
+    "compare",
     "report",
 )
 
@@ -33,13 +34,15 @@ COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit code.
 
-    0 all is well; 1 a cell or a file failed; 2 the suite or the usage is wrong; 130 interrupted.
+    0 all is well; 1 a cell or a file failed; 2 the suite or the usage is wrong; 3 what is compared
+    is not all there; 130 interrupted.
     """
     parser = argparse.ArgumentParser(
         prog="vcbench",
         description="A benchmark and evaluation harness for voice-conversion architectures.",
         epilog="exit codes: 0 all is well, 1 a cell or a file failed, 2 the suite or the usage is "
-        "wrong, 130 interrupted. 'vcbench COMMAND --help' tells more.",
+        "wrong, 3 what is compared is not all there, 130 interrupted. 'vcbench COMMAND --help' "
+        "tells more.",
     )
     parser.add_argument("--version", action="version", version=f"vcbench {vcbench.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -34,8 +34,10 @@ def execute(args: argparse.Namespace) -> int:
             for p in plan.cells
         ]
         baselines = [cell.id for cell in plan.baselines]
+        external = [cell.id for cell in plan.external]
         features = {"total": len(plan.features), "missing": plan.missing_features}
-        print(json.dumps({"cells": cells, "baselines": baselines, "features": features}, indent=2))
+        document = {"cells": cells, "external": external, "baselines": baselines}
+        print(json.dumps({**document, "features": features}, indent=2))
         return 0
     from rich.table import Column, Table
 
@@ -48,6 +50,8 @@ def execute(args: argparse.Namespace) -> int:
     table = Table(Column("cell", overflow="fold", no_wrap=whole), "done", "why")
     for planned in plan.cells:
         table.add_row(planned.cell.id, "yes" if planned.done else "no", planned.reason)
+    for cell in plan.external:
+        table.add_row(cell.id, "-", "converted elsewhere: nothing to train")
     for cell in plan.baselines:
         table.add_row(cell.id, "-", "a baseline: nothing to train")
     screen.print(table)

@@ -7,33 +7,47 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from vcbench.plugins import Plugin
     from vcbench.protocols import Protocol
-    from vcbench.scoring import Folders, ScoreResult
-    from vcbench.statistics import Estimate
+    from vcbench.scoring import ScoredSet
+    from vcbench.statistics import Contrast
 
-HELP = "score a folder of converted waveforms against their references"
+HELP = "score converted waveforms against their references, and compare several sets of them"
+_FILES = (
+    "a folder, a quoted pattern ('out/*.wav'), a Kaldi list (ID PATH on each line), or a CSV with "
+    "the columns id,path"
+)
+# Ids on one line; --json and --csv hold all.
+_SHOWN = 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "--reference", required=True, metavar="DIR", help="natural speech of the target speaker"
+        "--reference", required=True, metavar="FILES", help=f"the target speaker's speech: {_FILES}"
     )
     parser.add_argument(
         "--converted",
         required=True,
-        metavar="DIR",
-        help="converted speech, named as in --reference",
+        action="append",
+        metavar="[NAME=]FILES",
+        help="converted speech, whose ids (file names without suffix) are those of --reference; "
+        "give it again for other systems: every two are compared",
     )
     parser.add_argument(
         "--protocol", default="vcbench-1", metavar="P", help="how it is measured (vcbench-1)"
     )
+    parser.add_argument(
+        "--dtw", choices=("exact", "fastdtw"), help="the path; by default the protocol's own"
+    )
     parser.add_argument("--metrics", metavar="A,B", help="names of metrics; by default all")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes; by default all cores")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    parser.add_argument(
+        "--csv", metavar="FILE", help="write every value: system,utterance,metric,protocol,..."
+    )
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -42,40 +56,53 @@ def execute(args: argparse.Namespace) -> int:
     from vcbench.errors import UsageError
     from vcbench.parallel import default_jobs
     from vcbench.plugins import Registry
+    from vcbench.scoring import documents
 
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: at least 1 process is needed")
-    protocol = protocols.get(args.protocol)
+    if args.csv and not Path(args.csv).absolute().parent.is_dir():
+        raise UsageError(f"--csv {args.csv}: no such folder")
+    if args.dtw and "@" in args.protocol:
+        raise UsageError(f"--dtw {args.dtw}: --protocol {args.protocol} names a path already")
+    protocol = protocols.get(f"{args.protocol}@{args.dtw}" if args.dtw else args.protocol)
     registry = Registry()
     metrics = _metrics(args.metrics, registry)
-    folders = scoring.match_folders(Path(args.reference), Path(args.converted))
+    reference = scoring.utterances(args.reference)
+    converted = _converted(args.converted)
     with terminal.progress_bars() as progress:
-        results = scoring.score_all(
-            folders.items,
+        sets = scoring.score_sets(
+            reference,
+            converted,
             protocol=protocol.id,
             metrics=list(metrics),
             registry=registry,
             jobs=args.jobs or default_jobs(),
             progress=progress,
         )
-    expected = len(results) + len(folders.only_reference) + len(folders.only_converted)
-    estimates = scoring.summarize(results, list(metrics), expected=expected)
+    comparisons = scoring.compare(sets, list(metrics))
+    if args.csv:
+        documents.write_csv(Path(args.csv), protocol, metrics, sets)
     if args.json:
-        _print_json(protocol, metrics, estimates, results, folders)
+        import json
+
+        document = documents.json_document(protocol, metrics, sets, comparisons)
+        print(json.dumps(document, indent=2, allow_nan=False))
     else:
-        _print_table(protocol, metrics, estimates)
-    problems = _problems(results, folders)
-    for line in [*problems, *_undefined(results)]:
-        terminal.say(line)
-    return 1 if problems else 0
+        _print_tables(protocol, metrics, sets, comparisons)
+    for one in sets:
+        head = f"{one.system}: " if len(sets) > 1 else ""
+        for line in [*_problems(one), *_undefined(one), *_notes(one)]:
+            terminal.say(head + line)
+    return 0 if all(one.is_complete for one in sets) else 1
 
 
 def _metrics(named: str | None, registry: Any) -> dict[str, Plugin]:
     """The metrics to compute, by name; raises `UsageError` or `PluginError`."""
     from vcbench.errors import UsageError, did_you_mean
+    from vcbench.scoring.arrays import usable_metrics
 
     if named is None:
-        names = [d.name for d in registry.declarations("metric") if not d.problem]
+        names = usable_metrics(registry)
     else:
         names = [name.strip() for name in named.split(",") if name.strip()]
     if not names:
@@ -84,92 +111,132 @@ def _metrics(named: str | None, registry: Any) -> dict[str, Plugin]:
     return {name: registry.get("metric", name) for name in names}
 
 
-def _problems(results: Sequence[ScoreResult], folders: Folders) -> list[str]:
-    """One line for each side that lacks files, and one for each utterance that failed."""
+def _converted(arguments: Sequence[str]) -> dict[str, dict[str, Path]]:
+    """The files of each converted set, by id; a set without a name is called what its path is."""
+    from vcbench.errors import UsageError
+    from vcbench.scoring import refuse_repeated_files, utterances
+
+    sets: dict[str, dict[str, Path]] = {}
+    for argument in arguments:
+        name, equals, named = argument.partition("=")
+        # A path may hold a '=' too; a name holds no separator.
+        if not equals or "/" in name or not name or Path(argument).exists():
+            name, named = Path(argument).stem or argument, argument
+        if name in sets:
+            raise UsageError(
+                f"--converted {argument}: there is a set '{name}' already; "
+                f"give it another name: --converted NAME={named}"
+            )
+        sets[name] = utterances(named)
+        refuse_repeated_files(sets[name], named)
+    return sets
+
+
+def _problems(one: ScoredSet) -> list[str]:
+    """One line for each side that lacks files, and one for each value that could not be had."""
     lines = []
     for missing, there, lacking in (
-        (folders.only_reference, "reference", "converted"),
-        (folders.only_converted, "converted", "reference"),
+        (one.only_reference, "reference", "converted"),
+        (one.only_converted, "converted", "reference"),
     ):
         if missing:
-            lines.append(f"{len(missing)} only in --{there}, no {lacking}: {', '.join(missing)}")
-    return lines + [f"not scored: {result.failure}" for result in results if result.failure]
+            lines.append(f"{len(missing)} only in --{there}, no {lacking}: {_listed(missing)}")
+    return lines + [f"not scored: {problem}" for r in one.results for problem in r.problems]
 
 
-def _undefined(results: Sequence[ScoreResult]) -> list[str]:
+def _undefined(one: ScoredSet) -> list[str]:
     """One line for each metric that has no value for some scored utterance."""
     without: dict[str, list[str]] = {}
-    for result in results:
+    for result in one.results:
         for name, value in result.values.items():
             if value != value:
-                without.setdefault(name, []).append(result.item.labels)
+                without.setdefault(name, []).append(str(result.item.labels))
     return [
-        f"{name} is undefined for {len(ids)} of {len(results)}: {', '.join(ids)}"
+        f"{name} is undefined for {len(ids)} of {len(one.results)}: {_listed(ids)}"
         for name, ids in without.items()
     ]
 
 
-def _print_table(
-    protocol: Protocol, metrics: dict[str, Plugin], estimates: dict[str, Estimate]
+def _notes(one: ScoredSet) -> list[str]:
+    """One line for each thing to know of some files."""
+    noted: dict[str, list[str]] = {}
+    for result in one.results:
+        for note in result.notes:
+            noted.setdefault(note, []).append(str(result.item.labels))
+    return [
+        f"note: {note}: {len(ids)} of {len(one.results)}: {_listed(ids)}"
+        for note, ids in noted.items()
+    ]
+
+
+def _listed(ids: Sequence[str]) -> str:
+    more = f", and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
+    return ", ".join(ids[:_SHOWN]) + more
+
+
+def _print_tables(
+    protocol: Protocol,
+    metrics: Mapping[str, Plugin],
+    sets: Sequence[ScoredSet],
+    comparisons: Mapping[str, Sequence[Contrast]],
 ) -> None:
     from rich.table import Table
 
     from vcbench.terminal import console
 
-    table = Table("metric", "mean", "95 % interval", "unit", "better", "n", title=protocol.id)
-    for column in (1, 2, 5):
-        table.columns[column].justify = "right"
-    for name, estimate in estimates.items():
-        details = metrics[name].details
-        interval = f"{estimate.low:.3f} to {estimate.high:.3f}" if estimate.has_interval else "-"
-        mean = f"{estimate.mean:.3f}" if estimate.n else "-"
-        n = f"{estimate.n}/{estimate.expected}"
-        table.add_row(name, mean, interval, details["unit"], details["better"], n)
+    several = len(sets) > 1
+    system = ["system"] if several else []
+    table = Table(
+        "metric", *system, "mean", "95 % interval", "unit", "better", "n", title=protocol.id
+    )
+    for header in ("mean", "95 % interval", "n"):
+        next(column for column in table.columns if column.header == header).justify = "right"
+    estimates = {one.system: one.summarize(list(metrics)) for one in sets}
+    for name, metric in metrics.items():
+        for one in sets:
+            estimate = estimates[one.system][name]
+            n = f"{estimate.n}/{estimate.expected}"
+            about = (protocol.unit(name, metric.details["unit"]), metric.details["better"], n)
+            label = [one.system] if several else []
+            table.add_row(name, *label, *_number_and_interval(estimate), *about)
     out = console()
     out.print(table)
+    if comparisons:
+        out.print(_differences(protocol, metrics, comparisons))
+    if protocol.warning:
+        out.print(f"Warning: {protocol.warning}", highlight=False)
     out.print(protocol.text, style="dim", highlight=False)
 
 
-def _print_json(
+def _differences(
     protocol: Protocol,
-    metrics: dict[str, Plugin],
-    estimates: dict[str, Estimate],
-    results: Sequence[ScoreResult],
-    folders: Folders,
-) -> None:
-    import json
-    import math
+    metrics: Mapping[str, Plugin],
+    comparisons: Mapping[str, Sequence[Contrast]],
+) -> Any:
+    """A table of the differences between every two sets."""
+    from rich.table import Table
 
-    def number(value: float) -> float | None:
-        return value if math.isfinite(value) else None
+    title = (
+        "differences, sentence by sentence; p and intervals are corrected for the comparisons of "
+        "each metric (Holm)"
+    )
+    table = Table("metric", "difference", "mean", "interval", "unit", "p", "n", title=title)
+    for column in (2, 3, 5, 6):
+        table.columns[column].justify = "right"
+    for metric, contrasts in comparisons.items():
+        for one in contrasts:
+            found = one.difference
+            p = f"{found.p_holm:.2g}" if found.claimable else "too few"
+            n = f"{found.n}/{found.expected}"
+            mark = " *" if found.decided else ""
+            numbers = _number_and_interval(found, sign="+")
+            unit = protocol.unit(metric, metrics[metric].details["unit"])
+            table.add_row(metric, f"{one.a} - {one.b}{mark}", *numbers, unit, p, n)
+    table.caption = "* the interval excludes zero; too few: so few sentences cannot reach p < 0.05"
+    return table
 
-    utterances = [
-        {
-            "id": result.item.labels,
-            "status": "failed" if result.failure else "scored",
-            "reason": result.failure,
-            "values": {name: number(value) for name, value in result.values.items()},
-        }
-        for result in results
-    ]
-    for ids, reason in (
-        (folders.only_reference, "no converted file"),
-        (folders.only_converted, "no reference file"),
-    ):
-        utterances += [{"id": i, "status": "missing", "reason": reason, "values": {}} for i in ids]
-    document = {
-        "protocol": protocol.id,
-        "protocol_text": protocol.text,
-        "metrics": {
-            name: {
-                "mean": number(e.mean),
-                "ci95": [e.low, e.high] if e.has_interval else None,
-                "n": e.n,
-                "expected": e.expected,
-                **metrics[name].details,
-            }
-            for name, e in estimates.items()
-        },
-        "utterances": sorted(utterances, key=lambda u: str(u["id"])),
-    }
-    print(json.dumps(document, indent=2, allow_nan=False))
+
+def _number_and_interval(estimate: Any, sign: str = "") -> tuple[str, str]:
+    mean = f"{estimate.mean:{sign}.3f}" if estimate.n else "-"
+    low, high = (f"{bound:{sign}.3f}" for bound in (estimate.low, estimate.high))
+    return mean, f"{low} to {high}" if estimate.has_interval else "-"

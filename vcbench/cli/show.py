@@ -1,4 +1,7 @@
-"""`vcbench show NAME`: a plugin's options and paper, and the layers of a network."""
+"""`vcbench show NAME`: a plugin's options and paper, and the layers of a network.
+
+`vcbench show protocol NAME`: what a protocol's scores are computed from.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,17 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from vcbench.plugins import Plugin, Registry
+    from vcbench.protocols import Protocol
 
-HELP = "show a plugin's options and paper, and a network's layers with shapes and parameters"
+HELP = "show a plugin's options and paper, a network's layers, or the text of a protocol"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    plugin_arguments.add(parser, name_help="the plugin, see 'vcbench list'")
+    plugin_arguments.add(parser, name_help="the plugin, see 'vcbench list'; or: protocol")
+    parser.add_argument(
+        "protocol", nargs="?", metavar="PROTOCOL", help="after 'protocol': which; by default, all"
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="multiply all widths (default: 1)")
     parser.add_argument("--n-mcep", type=int, default=24, help="coefficients in (default: 24)")
     parser.add_argument("--frames", type=int, default=128, help="frames in (default: 128)")
@@ -31,7 +38,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Print what the plugin is."""
+    """Print what the plugin or the protocol is."""
+    if args.name == "protocol":
+        return _show_protocols(args.protocol, as_json=args.json)
+    if args.protocol is not None:
+        raise UsageError(
+            f"show {args.name} {args.protocol}: one name, please; of two, the first is 'protocol'"
+        )
     sizes = {"--scale": args.scale, "--n-mcep": args.n_mcep, "--frames": args.frames}
     for name, value in sizes.items():
         if not value > 0:
@@ -43,6 +56,52 @@ def execute(args: argparse.Namespace) -> int:
     else:
         _print(found, plugin, args)
     return 0
+
+
+def _show_protocols(name: str | None, *, as_json: bool) -> int:
+    """The text of one protocol, or a line for each."""
+    from rich.table import Table
+
+    from vcbench import protocols
+    from vcbench.terminal import console
+
+    if name is None:
+        if as_json:
+            print(json.dumps([_told(protocols.get(n)) for n in protocols.names()], indent=2))
+            return 0
+        table = Table("protocol", "other than vcbench-1", box=None, pad_edge=False)
+        for known in protocols.names():
+            table.add_row(known, protocols.get(known).differs or "-")
+        console().print(table)
+        return 0
+    protocol = protocols.get(name)
+    if as_json:
+        print(json.dumps(_told(protocol), indent=2))
+        return 0
+    screen = console()
+    screen.print(protocol.text, highlight=False, markup=False)
+    if protocol.path in ("exact", "fastdtw"):
+        other = "fastdtw" if protocol.path == "exact" else "exact"
+        base = protocol.id.partition("@")[0]
+        screen.print(f"On the other path: {base}@{other}", highlight=False, markup=False)
+    return 0
+
+
+def _told(protocol: Protocol) -> dict[str, Any]:
+    from vcbench import protocols
+
+    return {
+        "name": protocol.id,
+        "kind": "protocol",
+        "aliases": [alias for alias, id in protocols.ALIASES.items() if id == protocol.id],
+        "path": protocol.path,
+        "mcd_unit": protocol.mcd_unit,
+        "warning": protocol.warning,
+        "differs": protocol.differs,
+        "prints": protocol.prints,
+        "chosen": protocol.chosen,
+        "text": protocol.text,
+    }
 
 
 def _found(args: argparse.Namespace) -> tuple[Plugin, dict[str, Any]]:

@@ -9,22 +9,33 @@ from __future__ import annotations
 
 from vcbench.reporting import format as fmt
 from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Row
-from vcbench.reporting.seeds import MIN_SEEDS, smallest_p
-from vcbench.reporting.verdict import over_smoothing_doubt, saturation, verdict
-from vcbench.reporting.wording import amount, decimals_of, gap, magnitude, turned
-from vcbench.statistics import MIN_SENTENCES
+from vcbench.reporting.smoothing import missing_beside, over_smoothing_doubt
+from vcbench.reporting.verdict import power, saturation, verdict
+from vcbench.reporting.wording import (
+    amount,
+    decimals_of,
+    detectable_amount,
+    gap,
+    magnitude,
+    turned,
+)
+from vcbench.statistics import MIN_SEEDS, MIN_SENTENCES, smallest_p
 
 
 def answer(leaderboard: Leaderboard) -> str:
-    """One sentence; a second tells of saturated discriminators where that was compared."""
+    """One sentence; others tell what could have been found, and of saturated discriminators."""
     return " ".join(sentences(leaderboard))
 
 
 def sentences(leaderboard: Leaderboard) -> list[str]:
     """The sentences of the answer."""
-    if leaderboard.comparison is not None and leaderboard.columns:
-        return [verdict(leaderboard.comparison, leaderboard), *saturation(leaderboard)]
-    return [_who_leads(leaderboard)]
+    comparison = leaderboard.comparison
+    if comparison is not None and leaderboard.columns:
+        said = [verdict(comparison, leaderboard)]
+        if any(c.key == comparison.column.key for c in leaderboard.columns):
+            said += power(comparison, leaderboard)
+        return [*said, *saturation(leaderboard)]
+    return [_who_leads(leaderboard), *_power(leaderboard)]
 
 
 def _who_leads(leaderboard: Leaderboard) -> str:
@@ -47,13 +58,20 @@ def _who_leads(leaderboard: Leaderboard) -> str:
 def intervals(leaderboard: Leaderboard) -> str:
     """What the report's intervals cover and what they do not."""
     text = (
-        "Intervals are 95 % bootstrap intervals that resample sentences, a sentence with all its "
-        "scores; they cover the choice of sentences, not that of speakers or seeds."
+        "Intervals of means are 95 % bootstrap intervals that resample sentences, a sentence with "
+        "all its scores"
     )
-    claims = leaderboard.comparison is None and len(leaderboard.ranked) > 1
-    if claims and leaderboard.n_seeds >= MIN_SEEDS:
-        text += " The difference between two trained systems in the answer resamples seeds too."
-    return text
+    column = leaderboard.ranked_by
+    trained = [row.scores[column.key].over_seeds for row in leaderboard.trained] if column else []
+    if trained and all(trained):
+        return (
+            f"{text}, and the seeds of trained systems; they cover the choice of sentences and "
+            "the luck of a training, not the choice of speakers."
+        )
+    if any(trained):
+        text += f", and the seeds of systems with at least {MIN_SEEDS}; elsewhere"
+        return f"{text} they cover the choice of sentences, not that of speakers or seeds."
+    return f"{text}; they cover the choice of sentences, not that of speakers or seeds."
 
 
 def doubts(leaderboard: Leaderboard) -> list[str]:
@@ -63,6 +81,7 @@ def doubts(leaderboard: Leaderboard) -> list[str]:
         found.append(
             f"{leaderboard.crops.sentence()} Their scores are not a controlled comparison."
         )
+    found += missing_beside(leaderboard)
     found += over_smoothing_doubt(leaderboard)
     if leaderboard.left_out:
         n_all = len(leaderboard.cells)
@@ -89,7 +108,7 @@ def _leads(leaderboard: Leaderboard, best: Row, column: Column, decimals: int) -
     if leaderboard.n_seeds < MIN_SEEDS:
         return _first_of_few_seeds(leaderboard, column, decimals)
     # versus_leader is other minus best: the column is asked about best minus other.
-    tied = [row for row in others if not column.is_better(turned(row.versus_leader))]
+    tied = _tied(leaderboard, column)
     if tied:
         text = (
             f"{best.system} has the {_extreme(column)} {label}, {score}, but cannot be told apart "
@@ -100,6 +119,22 @@ def _leads(leaderboard: Leaderboard, best: Row, column: Column, decimals: int) -
     ahead = gap(magnitude(second.versus_leader), column, decimals, sign=False)
     text = f"{best.system} leads on {label} with {score}, {ahead} better than {second.system}"
     return text + _against_reference(best, column, decimals) + "."
+
+
+def _tied(leaderboard: Leaderboard, column: Column) -> list[Row]:
+    """Ranked systems that the first cannot be told apart from."""
+    others = leaderboard.ranked[1:]
+    return [row for row in others if not column.is_better(turned(row.versus_leader))]
+
+
+def _power(leaderboard: Leaderboard) -> list[str]:
+    """What the design could have found, where systems cannot be told apart."""
+    column = leaderboard.ranked_by
+    if column is None or leaderboard.n_seeds < MIN_SEEDS:
+        return []
+    found = [row.versus_leader for row in _tied(leaderboard, column) if row.versus_leader]
+    text = detectable_amount(found, column, decimals_of(leaderboard, column))
+    return [f"With 80 % power this design finds {text}."] if text else []
 
 
 def _first_of_few_seeds(leaderboard: Leaderboard, column: Column, decimals: int) -> str:
@@ -142,25 +177,34 @@ def _few_seeds(n_seeds: int) -> list[str]:
 def _nothing_beats(leaderboard: Leaderboard, best: Row, column: Column, decimals: int) -> str:
     reference = leaderboard.row(REFERENCE)
     label = fmt.metric_label(column.metric)
-    text = f"In this run, no trained system beats the untrained {REFERENCE} on {label}"
+    found = best.versus_reference
+    text = f"No trained system beats the untrained {REFERENCE} on {label}"
+    if found is None or not found.over_seeds:
+        text = f"In this run, n{text[1:]}"
     if reference is not None:
         text += f" ({amount(reference.scores[column.key], column, decimals)})"
     score = amount(best.scores[column.key], column, decimals)
     text += f": the {_extreme(column)} of them, {best.system}, is at {score}"
-    if best.versus_reference is not None:
-        text += f", a difference of {gap(best.versus_reference, column, decimals)}"
+    if found is not None:
+        text += f", a difference of {gap(found, column, decimals)}"
     return text + "."
 
 
 def _against_reference(best: Row, column: Column, decimals: int) -> str:
-    # The reference trains nothing, but the system's own seeds are not resampled here.
-    if best.versus_reference is None:
+    found = best.versus_reference
+    if found is None:
         return ""
+    where = "" if found.over_seeds else "in this run "
+    if best.beats_reference is None:
+        apart = gap(found, column, decimals)
+        return (
+            f"; {where}its difference to the untrained {REFERENCE} is {apart}, of too few sentences"
+        )
     if best.beats_reference:
-        ahead = gap(magnitude(best.versus_reference), column, decimals, sign=False)
-        return f"; in this run it beats the untrained {REFERENCE} by {ahead}"
-    behind = gap(best.versus_reference, column, decimals)
-    return f"; in this run it does not beat the untrained {REFERENCE} (difference {behind})"
+        ahead = gap(magnitude(found), column, decimals, sign=False)
+        return f"; {where}it beats the untrained {REFERENCE} by {ahead}"
+    behind = gap(found, column, decimals)
+    return f"; {where}it does not beat the untrained {REFERENCE} (difference {behind})"
 
 
 def _extreme(column: Column) -> str:

@@ -102,17 +102,27 @@ def interval(estimate: Estimate, decimals: int) -> str:
 
 
 def with_interval(estimate: Estimate, decimals: int, *, sign: bool = False) -> str:
-    """`7.91 [7.80, 8.02]`; where scores are missing, also how many there are of how many."""
+    """`7.91 [7.80, 8.02] (36/36)`: mean, interval, scored of expected."""
     mean = signed(estimate.mean, decimals) if sign else number(estimate.mean, decimals)
-    parts = [mean, interval(estimate, decimals)]
-    if estimate.n < estimate.expected:
-        parts.append(f"({scored(estimate)})")
+    parts = [mean, interval(estimate, decimals), counted(estimate)]
     return " ".join(part for part in parts if part)
 
 
 def scored(estimate: Estimate) -> str:
-    """`30/36`: scored of expected."""
-    return f"{estimate.n}/{estimate.expected}"
+    """`30/36`: scored of expected; nothing where nothing was expected."""
+    return f"{estimate.n}/{estimate.expected}" if estimate.expected else ""
+
+
+def counted(estimate: Estimate) -> str:
+    """`(30/36)`, or nothing."""
+    return f"({scored(estimate)})" if estimate.expected else ""
+
+
+def probability(p: float) -> str:
+    """`p = 0.031`, `p < 0.001`, or nothing where there is none."""
+    if not math.isfinite(p):
+        return ""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
 def quantity(value: float | None) -> str:

@@ -11,8 +11,10 @@ from vcbench import baselines
 from vcbench.reporting import format as fmt
 from vcbench.reporting.answer import intervals
 from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Row
-from vcbench.reporting.verdict import DISTORTION, OVER_SMOOTHING, decision_words
-from vcbench.reporting.wording import decimals_of, gap
+from vcbench.reporting.smoothing import over_smoothing_note
+from vcbench.reporting.verdict import decision_words
+from vcbench.reporting.wording import decimals_of, detectable_amount, gap
+from vcbench.statistics import needed
 
 NOT_BETTER = "†"
 UNHEALTHY = "‡"
@@ -60,7 +62,7 @@ def effects_grid(leaderboard: Leaderboard) -> Grid:
     rows = [
         (
             fmt.one_line(effect.system),
-            decision_words(effect),
+            decision_words(effect, comparison),
             *(
                 fmt.with_interval(effect.differences[c.key], decimals[c.key], sign=True)
                 for c in columns
@@ -129,9 +131,8 @@ def notes(leaderboard: Leaderboard) -> list[str]:
     found = [
         f"↓ lower is better, ↑ higher is better. {intervals(board)}",
         *over_smoothing_note(board),
-        "n/N after a score: scored of expected utterances, where some are missing. RTF: seconds "
-        "of work per second of speech. Parameters and MACs: of one generator, the latter over 128 "
-        "frames.",
+        "(n/N): scored of expected utterances. RTF: seconds of work per second of speech. "
+        "Parameters and MACs: of one generator, the latter over 128 frames.",
         *training_note(board),
         reference_note(board),
         *baseline_note(board),
@@ -158,19 +159,6 @@ def training_note(leaderboard: Leaderboard) -> list[str]:
     return [f"Iterations of training: {fmt.one_line(said)}."]
 
 
-def over_smoothing_note(leaderboard: Leaderboard) -> list[str]:
-    """How far the distortion can be trusted by itself; nothing where it was not measured."""
-    metrics = {column.metric for column in leaderboard.columns}
-    if DISTORTION not in metrics:
-        return []
-    label = fmt.metric_label(DISTORTION)
-    if OVER_SMOOTHING in metrics:
-        beside = f"it must be read beside the {fmt.metric_label(OVER_SMOOTHING)}"
-    else:
-        beside = "no measure of over-smoothing was in the suite"
-    return [f"{label} alone rewards over-smoothing: {beside}."]
-
-
 def baseline_note(leaderboard: Leaderboard) -> list[str]:
     """What each baseline of the table is."""
     known = [r.system for r in leaderboard.baselines if r.system in baselines.SUMMARIES]
@@ -189,25 +177,48 @@ def rank_note(leaderboard: Leaderboard) -> str:
 
 
 def reference_note(leaderboard: Leaderboard) -> str:
-    """Which systems do not beat `mean-variance`, each with its difference."""
+    """How many systems beat `mean-variance`, and each that does not, with its difference."""
     column = leaderboard.ranked_by
     compared = [r for r in leaderboard.trained if r.versus_reference is not None]
     if column is None or not compared:
         return f"Nothing could be compared with the untrained {REFERENCE}: it has no scores here."
     label = fmt.metric_label(column.metric)
-    marked = [row for row in compared if not row.beats_reference]
-    if not marked:
-        return f"In this run, every trained system beats the untrained {REFERENCE} on {label}."
-    differences = "; ".join(f"{r.system} {reference_gap(leaderboard, r)}" for r in marked)
-    return (
-        f"{NOT_BETTER} does not beat the untrained {REFERENCE} on {label} (paired difference, not "
-        f"corrected for many comparisons): {fmt.one_line(differences)}."
+    untold = [row for row in compared if row.beats_reference is None]
+    if untold:
+        return (
+            f"Too few sentences to tell which of {fmt.count_of(len(compared), 'trained system')} "
+            f"beats the untrained {REFERENCE} on {label}: a sign-flip test needs "
+            f"{needed(len(compared))}."
+        )
+    k = len(compared)
+    over_seeds = all(r.versus_reference and r.versus_reference.over_seeds for r in compared)
+    test = "t test over seeds and sentences" if over_seeds else "sign-flip test over sentences"
+    how = f"paired over the same sentences, {test}{f', Holm over {k} systems' if k > 1 else ''}"
+    beaten = [
+        r.versus_reference.p_holm for r in compared if r.beats_reference and r.versus_reference
+    ]
+    at_most = (
+        f"{fmt.probability(max(beaten))}{' at most' if len(beaten) > 1 else ''}" if beaten else ""
     )
+    if len(beaten) == k:
+        text = (
+            f"every trained system beats the untrained {REFERENCE} on {label} ({how}; {at_most})."
+        )
+        return f"E{text[1:]}" if over_seeds else f"In this run, {text}"
+    marked = [row for row in compared if not row.beats_reference]
+    listed = "; ".join(f"{r.system} {reference_gap(leaderboard, r)}" for r in marked)
+    text = f"{NOT_BETTER} {'' if over_seeds else 'in this run '}does not beat the untrained "
+    text += f"{REFERENCE} on {label} ({how}): {fmt.one_line(listed)}."
+    return f"{text} All others beat it ({at_most})." if beaten else text
 
 
 def reference_gap(leaderboard: Leaderboard, row: Row) -> str:
-    """A system's paired difference to `mean-variance` with unit and interval, or nothing."""
-    column = leaderboard.ranked_by
-    if column is None or row.versus_reference is None:
+    """A system's paired difference to `mean-variance`: size, interval, p, what could be found."""
+    column, found = leaderboard.ranked_by, row.versus_reference
+    if column is None or found is None:
         return ""
-    return gap(row.versus_reference, column, decimals_of(leaderboard, column))
+    decimals = decimals_of(leaderboard, column)
+    parts = [gap(found, column, decimals), fmt.probability(found.p_holm)]
+    if not found.decided:
+        parts.append(f"80 % power for {detectable_amount([found], column, decimals)}")
+    return ", ".join(part for part in parts if part)

@@ -4,8 +4,17 @@ Who is ranked: trained systems of which every cell is ok and every expected utte
 in the suite's first metric. A mean over fewer utterances than the others' is another quantity, so
 such a row is shown with its reason and gets no rank.
 
-Who is marked: a trained system *beats* the untrained `mean-variance` conversion when the whole
-95 % interval of the paired difference in the first metric lies on the better side of zero.
+Who is marked: every trained system is compared with the untrained `mean-variance` conversion in the
+first metric, on the same sentences. The comparisons are one family (`vcbench.statistics.families`):
+a system *beats* it when its p, corrected with Holm's procedure, is at most 0.05, which is when the
+interval shown lies on the better side of zero. Where every system has seeds enough for a claim, the
+evidence is over seeds and sentences; elsewhere it is over sentences, and says only what these
+trainings do: "in this run". A suite's own comparison with `mean-variance` takes precedence, so that
+no system has two answers.
+
+Who leads: the first system, if it differs from every other one at 5 % over seeds and sentences.
+That is one claim, true only if all of its parts are, which needs no correction (the intersection-
+union test of Berger, Technometrics 24, 1982); it makes none about the others.
 """
 
 from __future__ import annotations
@@ -19,10 +28,19 @@ import pandas as pd
 
 from vcbench.reporting.comparison import compare
 from vcbench.reporting.crops import check_crops
-from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Measured, Row, Speed
+from vcbench.reporting.model import (
+    REFERENCE,
+    Column,
+    Comparison,
+    Leaderboard,
+    Measured,
+    Row,
+    Speed,
+)
 from vcbench.reporting.run_files import Cell, RunFiles
-from vcbench.reporting.seeds import difference_over_seeds
-from vcbench.statistics import Estimate, mean_with_interval, paired_difference
+from vcbench.reporting.seeds import differences, evidence, n_seeds, scores_by_seed
+from vcbench.reporting.smoothing import together
+from vcbench.statistics import Difference, Estimate, judged, mean_with_interval, needed
 
 
 def build(run: RunFiles) -> Leaderboard:
@@ -51,13 +69,14 @@ def build(run: RunFiles) -> Leaderboard:
         )
         for system in order
     ]
+    comparison = compare(run.suite, columns, rows, frames)
     directions = tuple(sorted(sentences, key=lambda d: _pair_order(run, d)))
     return Leaderboard(
         suite=run.suite_name,
         question=str(run.manifest.get("question") or ""),
         manifest=run.manifest,
         columns=columns,
-        rows=_ranked(rows, columns, frames),
+        rows=_ranked(rows, columns, frames, comparison),
         cells=run.cells,
         directions=directions,
         per_direction={
@@ -76,32 +95,15 @@ def build(run: RunFiles) -> Leaderboard:
         speeds=speeds,
         crops=check_crops(run.cells, run.suite),
         n_sentences=len(set().union(*sentences.values())),
-        comparison=compare(run.suite, columns, rows, frames),
+        comparison=comparison,
     )
-
-
-def paired_scores(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per (pair, direction, utterance), one column per system; seeds are averaged.
-
-    `frame` holds the scores of one metric. A trained system has a score per seed and a baseline
-    has one; the average over seeds is what both can be compared by.
-    """
-    return frame.pivot_table(
-        index=["pair", "direction", "utterance"], columns="system", values="value", aggfunc="mean"
-    )
-
-
-def difference(paired: pd.DataFrame, a: str, b: str) -> Estimate | None:
-    """Score of `a` minus score of `b`, or None where they share no scored utterance."""
-    if a not in paired or b not in paired:
-        return None
-    sentences = paired.index.get_level_values("utterance").to_numpy()
-    estimate = paired_difference(paired[a].to_numpy(), paired[b].to_numpy(), sentences)
-    return estimate if estimate.n else None
 
 
 def _ranked(
-    rows: list[Row], columns: tuple[Column, ...], frames: Mapping[str, pd.DataFrame]
+    rows: list[Row],
+    columns: tuple[Column, ...],
+    frames: Mapping[str, pd.DataFrame],
+    comparison: Comparison | None,
 ) -> tuple[Row, ...]:
     """Rows in the order of the leaderboard, with ranks, reasons and differences filled in."""
     trained = [row for row in rows if row.trained]
@@ -116,32 +118,50 @@ def _ranked(
         (row for row in trained if not reasons[row.system]),
         key=lambda row: (sign * row.scores[first.key].mean, row.system),
     )
-    paired = paired_scores(frames[first.key])
-    leader = complete[0].system if complete else ""
-
-    def versus_leader(system: str) -> Estimate | None:
-        found = difference_over_seeds(frames[first.key], system, leader)
-        if found is None:
-            found = difference(paired, system, leader)
-            # An interval over sentences alone would make luck in training a finding.
-            found = found and replace(found, low=math.nan, high=math.nan)
-        return found
-
+    scores = scores_by_seed(frames[first.key])
+    to_reference = _versus_reference(scores, [row.system for row in trained], first, comparison)
     ordered = [replace(row, rank=i) for i, row in enumerate(complete, start=1)]
     ordered += [replace(r, unranked=reasons[r.system]) for r in trained if reasons[r.system]]
     done = []
     for row in ordered:
-        to_reference = difference(paired, row.system, REFERENCE)
-        beats = None if to_reference is None else first.is_better(to_reference)
+        found = to_reference.get(row.system)
         done.append(
             replace(
                 row,
-                versus_reference=to_reference,
-                beats_reference=beats,
-                versus_leader=versus_leader(row.system) if row.rank and row.rank > 1 else None,
+                versus_reference=found,
+                beats_reference=first.is_better(found) if found and found.claimable else None,
+                versus_leader=_versus_leader(scores, row.system, ordered[0].system)
+                if row.rank and row.rank > 1
+                else None,
             )
         )
     return (*done, *baselines)
+
+
+def _versus_reference(
+    scores: pd.DataFrame, systems: Iterable[str], column: Column, comparison: Comparison | None
+) -> dict[str, Difference]:
+    """Each system minus `REFERENCE`, judged as a family; none for what shares no utterance."""
+    tables = {s: differences(scores, s, REFERENCE) for s in systems}
+    tables = {s: table for s, table in tables.items() if not table.dropna().empty}
+    in_run = any(n_seeds(table) < needed(len(tables)) for table in tables.values())
+    family = judged([evidence(table, in_run=in_run) for table in tables.values()])
+    found = dict(zip(tables, family, strict=True))
+    if comparison and (comparison.baseline, comparison.column) == (REFERENCE, column):
+        asked = {e.system: e.differences[column.key] for e in comparison.effects if e.claimable}
+        found |= {system: asked[system] for system in found if system in asked}
+    return found
+
+
+def _versus_leader(scores: pd.DataFrame, system: str, leader: str) -> Difference | None:
+    """A system minus the leader; no interval where seeds, or sentences, are too few for a claim.
+
+    An interval over sentences alone would make luck in training a finding.
+    """
+    (found,) = judged([evidence(differences(scores, system, leader))])
+    if not found.n:
+        return None
+    return found if found.claimable else replace(found, low=math.nan, high=math.nan)
 
 
 def _columns(run: RunFiles) -> tuple[Column, ...]:
@@ -155,7 +175,7 @@ def _columns(run: RunFiles) -> tuple[Column, ...]:
     ):
         protocols.setdefault(metric, []).append((protocol, unit))
     columns = []
-    for metric in dict.fromkeys([*asked, *described, *protocols]):
+    for metric in together(dict.fromkeys([*asked, *described, *protocols])):
         for protocol, unit in protocols.get(metric, []):
             about = described.get(metric) or {}
             columns.append(
@@ -180,6 +200,7 @@ def _estimate(frame: pd.DataFrame, expected: int) -> Estimate:
     return mean_with_interval(
         frame["value"].to_numpy(),
         frame["utterance"].to_numpy(dtype="str"),
+        seeds=frame["seed"].to_numpy(dtype="str"),
         expected=max(expected, len(frame)),
     )
 

@@ -12,7 +12,7 @@ from vcbench.reporting import format as fmt
 from vcbench.reporting.answer import answer, doubts, intervals
 from vcbench.reporting.model import REFERENCE, Leaderboard, Row
 from vcbench.reporting.verdict import effect_notes
-from vcbench.statistics import Estimate
+from vcbench.statistics import Difference, Estimate
 
 
 def csv_text(leaderboard: Leaderboard) -> str:
@@ -80,9 +80,10 @@ def _record(leaderboard: Leaderboard, row: Row) -> dict[str, Any]:
             record[f"{column.key}_{name}"] = value
         record[f"{column.key}_unit"] = column.unit
         record[f"{column.key}_protocol"] = column.protocol
-    difference = _estimate(row.versus_reference) if row.versus_reference else {}
-    for name in ("mean", "ci95_low", "ci95_high"):
-        record[f"versus_{REFERENCE}_{name}"] = difference.get(name)
+    found = row.versus_reference
+    for name in ("mean", "low", "high", "level", "p_holm", "detectable", "n", "expected"):
+        value = None if found is None else getattr(found, name)
+        record[f"versus_{REFERENCE}_{name}"] = None if value is None else finite(value)
     record[f"beats_{REFERENCE}"] = row.beats_reference
     record["training_iterations_per_second"] = row.iterations_per_second
     record["conversion_real_time_factor"] = row.real_time_factor
@@ -103,7 +104,7 @@ def _json_comparison(leaderboard: Leaderboard) -> dict[str, Any] | None:
         "seeds": comparison.n_seeds,
         "sentences": comparison.n_sentences,
         "seeds_and_sentences_needed": comparison.needed,
-        "confidence_each": comparison.level,
+        "correction": f"Holm over {len(comparison.effects)} comparisons of each metric",
         "notes": effect_notes(leaderboard),
         "systems": [
             {
@@ -112,8 +113,7 @@ def _json_comparison(leaderboard: Leaderboard) -> dict[str, Any] | None:
                 "missing_because": effect.reason or None,
                 "every_score_equal": effect.identical,
                 "differences": {
-                    key: _nested(found, interval="simultaneous_ci95")
-                    for key, found in effect.differences.items()
+                    key: difference_json(found) for key, found in effect.differences.items()
                 },
             }
             for effect in comparison.effects
@@ -121,16 +121,38 @@ def _json_comparison(leaderboard: Leaderboard) -> dict[str, Any] | None:
     }
 
 
-def _nested(estimate: Estimate | None, *, interval: str = "ci95") -> dict[str, Any] | None:
-    if estimate is None:
-        return None
+def _nested(estimate: Estimate) -> dict[str, Any]:
     raw = _estimate(estimate)
     return {
         "mean": raw["mean"],
-        interval: None if raw["ci95_low"] is None else [raw["ci95_low"], raw["ci95_high"]],
+        "ci95": None if raw["ci95_low"] is None else [raw["ci95_low"], raw["ci95_high"]],
+        "covers": _covers(estimate),
         "n": estimate.n,
         "expected": estimate.expected,
     }
+
+
+def difference_json(found: Difference | None) -> dict[str, Any] | None:
+    """A judged difference; p and what was detectable are null where nothing could be claimed."""
+    if found is None:
+        return None
+    return {
+        "mean": finite(found.mean),
+        "ci": [found.low, found.high] if found.has_interval else None,
+        "confidence": 1 - found.level,
+        "covers": _covers(found),
+        "n": found.n,
+        "expected": found.expected,
+        "p": finite(found.p),
+        "p_holm": finite(found.p_holm),
+        "claimable": found.claimable,
+        "detectable_at_80_percent_power": finite(found.detectable),
+    }
+
+
+def _covers(estimate: Estimate) -> list[str]:
+    """What the interval covers the choice of."""
+    return ["sentences", "seeds"] if estimate.over_seeds else ["sentences"]
 
 
 def _json_row(leaderboard: Leaderboard, row: Row) -> dict[str, Any]:
@@ -150,7 +172,7 @@ def _json_row(leaderboard: Leaderboard, row: Row) -> dict[str, Any]:
             for c in leaderboard.columns
         },
         f"beats_{REFERENCE}": row.beats_reference,
-        f"versus_{REFERENCE}": _nested(row.versus_reference),
+        f"versus_{REFERENCE}": difference_json(row.versus_reference),
         "training_iterations_per_second": row.iterations_per_second,
         "conversion_real_time_factor": row.real_time_factor,
         "generator_parameters": row.parameters,
@@ -159,10 +181,11 @@ def _json_row(leaderboard: Leaderboard, row: Row) -> dict[str, Any]:
     }
 
 
-def _estimate(estimate: Estimate) -> dict[str, Any]:
-    def finite(value: float) -> float | None:
-        return value if math.isfinite(value) else None
+def finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
     return {
         "mean": finite(estimate.mean),
         "ci95_low": finite(estimate.low),

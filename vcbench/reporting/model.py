@@ -14,8 +14,7 @@ from typing import Any, Literal
 from vcbench.reporting import format as fmt
 from vcbench.reporting.crops import CropCheck
 from vcbench.reporting.run_files import Cell
-from vcbench.reporting.seeds import seeds_needed
-from vcbench.statistics import CONFIDENCE, Estimate
+from vcbench.statistics import Difference, Estimate, needed
 
 REFERENCE = "mean-variance"
 Decision = Literal["better", "worse", "undecided", "equal", "missing"]
@@ -24,7 +23,10 @@ _SAID = {"timeout": "timed out", "oom": "ran out of memory"}
 
 @dataclass(frozen=True)
 class Column:
-    """A metric under a protocol: what a column of scores holds. `better` is lower or higher."""
+    """A metric under a protocol: what a column of scores holds.
+
+    `better` is lower, higher, or neither where a number only describes.
+    """
 
     key: str
     metric: str
@@ -39,9 +41,14 @@ class Column:
         """Which way is good."""
         return self.better != "higher"
 
+    @property
+    def good(self) -> str:
+        """`lower is better`, or what else holds."""
+        return "neither way is better" if self.better == "neither" else f"{self.better} is better"
+
     def is_better(self, difference: Estimate) -> bool:
         """Whether the interval of `a - b` lies wholly where `a` is better."""
-        if not difference.has_interval:
+        if not difference.has_interval or self.better == "neither":
             return False
         return difference.high < 0 if self.lower_is_better else difference.low > 0
 
@@ -75,6 +82,7 @@ class Row:
     """One system. Differences are this system's first metric minus another's, paired.
 
     The interval of `versus_leader` covers seeds and sentences; it has none with too few seeds.
+    `beats_reference` is None where there is no reference, or too little to tell.
     """
 
     system: str
@@ -83,15 +91,15 @@ class Row:
     scores: Mapping[str, Estimate]
     rank: int | None = None
     unranked: str = ""
-    versus_reference: Estimate | None = None
-    versus_leader: Estimate | None = None
+    versus_reference: Difference | None = None
+    versus_leader: Difference | None = None
     beats_reference: bool | None = None
     speed: Speed | None = None
 
     @property
     def trained(self) -> bool:
-        """Whether the system learns; a baseline does not."""
-        return self.kind == "trained"
+        """Whether the system has learnt, here or (an external one) elsewhere; no baseline has."""
+        return self.kind != "baseline"
 
     @property
     def cells_ok(self) -> int:
@@ -154,7 +162,7 @@ class Effect:
     """
 
     system: str
-    differences: Mapping[str, Estimate]
+    differences: Mapping[str, Difference]
     decision: Decision
     reason: str = ""
     identical: bool = False
@@ -186,14 +194,9 @@ class Comparison:
         return (self.baseline, *(effect.system for effect in self.effects))
 
     @property
-    def level(self) -> float:
-        """Confidence level of each interval; all together hold with 0.95."""
-        return 1 - (1 - CONFIDENCE) / len(self.effects)
-
-    @property
     def needed(self) -> int:
         """Seeds, and sentences, without which no claim is made."""
-        return seeds_needed(len(self.effects))
+        return needed(len(self.effects))
 
     @property
     def n_seeds(self) -> int:
@@ -250,7 +253,11 @@ class Leaderboard:
 
         Only cells that reached their end count; 0 where there are none.
         """
-        seeds = [{c.seed for c in row.cells if c.ok} for row in self.ranked or self.trained]
+        seeds = [
+            {c.seed for c in row.cells if c.ok}
+            for row in self.ranked or self.trained
+            if row.kind != "external"
+        ]
         return min((len(found) for found in seeds if found), default=0)
 
     @property

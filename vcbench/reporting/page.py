@@ -132,7 +132,7 @@ def _effects(leaderboard: Leaderboard, look: dict[str, Style]) -> dict[str, Any]
             {
                 "system": fmt.one_line(effect.system),
                 "style": look.get(effect.system),
-                "decision": decision_words(effect),
+                "decision": decision_words(effect, comparison),
                 "decided": effect.decided,
                 "scores": [
                     _score(effect.differences[c.key], decimals[c.key], sign=True) for c in columns
@@ -176,7 +176,7 @@ def _column(column: Column) -> dict[str, str]:
     return {
         "label": fmt.metric_label(column.metric),
         "arrow": fmt.ARROWS.get(column.better, ""),
-        "better": f"{'lower' if column.lower_is_better else 'higher'} is better",
+        "better": column.good,
         "unit": fmt.one_line(column.unit),
         "protocol": fmt.one_line(column.protocol),
         "summary": fmt.one_line(" ".join(t for t in (column.summary, column.paper) if t)),
@@ -269,7 +269,8 @@ def _score(
     return {
         "mean": (fmt.signed if sign else fmt.number)(estimate.mean, decimals),
         "interval": fmt.interval(estimate, decimals),
-        "missing": f"{fmt.scored(estimate)} scored" if estimate.n < estimate.expected else "",
+        "scored": fmt.scored(estimate),
+        "complete": estimate.n == estimate.expected,
         "sort": _sortable(estimate.mean),
         "track": track.of(estimate) if track else None,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -106,9 +107,9 @@ def read_run(folder: Path) -> RunFiles:
     manifest = _json(folder / "manifest.json")
     if not isinstance(manifest, dict):
         raise DataError(f"{folder / 'manifest.json'}: expected a JSON object")
-    results = _table(folder / "results.csv", _RESULTS)
+    results = read_table(folder / "results.csv", _RESULTS)
     _refuse_duplicates(folder / "results.csv", results)
-    training = _table(folder / "training.csv", _TRAINING)
+    training = read_table(folder / "training.csv", _TRAINING)
     training["iteration"] = _numbers(training["iteration"])
     return RunFiles(
         folder=folder,
@@ -116,7 +117,7 @@ def read_run(folder: Path) -> RunFiles:
         cells=_cells(folder / "cells.jsonl"),
         results=results,
         training=training,
-        throughput=_table(folder / "throughput.csv", _THROUGHPUT),
+        throughput=read_table(folder / "throughput.csv", _THROUGHPUT),
         samples=_samples(folder),
     )
 
@@ -144,8 +145,11 @@ def _json(path: Path) -> Any:
         raise DataError(f"{path}: {error}; run the suite again to write it anew") from error
 
 
-def _table(path: Path, columns: list[str]) -> pd.DataFrame:
-    """A CSV with text columns and a numeric `value`; an absent file is an empty table."""
+def read_table(path: Path, columns: list[str], *, optional: Sequence[str] = ()) -> pd.DataFrame:
+    """A CSV with text columns and a numeric `value`; an absent file is an empty table.
+
+    Columns in `optional` are empty where the file has none.
+    """
     if not path.is_file():
         table = pd.DataFrame({name: pd.Series(dtype="str") for name in columns})
     else:
@@ -158,7 +162,9 @@ def _table(path: Path, columns: list[str]) -> pd.DataFrame:
     if missing:
         raise DataError(f"{path}: no column {', '.join(missing)} (expected {', '.join(columns)})")
     table["value"] = _numbers(table["value"])
-    return table[columns]
+    for name in optional:
+        table[name] = table[name] if name in table.columns else ""
+    return table[[*columns, *optional]]
 
 
 def _numbers(column: pd.Series) -> pd.Series:

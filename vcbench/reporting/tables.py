@@ -187,9 +187,7 @@ def _score_cell(leaderboard: Leaderboard, column: Column) -> Callable[[Row], tup
 
     def cell(row: Row) -> tuple[str, str]:
         estimate = row.scores[column.key]
-        mean = fmt.number(estimate.mean, decimals)
-        if estimate.n < estimate.expected:
-            mean += f" ({fmt.scored(estimate)})"
+        mean = f"{fmt.number(estimate.mean, decimals)} {fmt.counted(estimate)}".strip()
         return mean, fmt.interval(estimate, decimals)
 
     return cell

@@ -11,12 +11,9 @@ from collections.abc import Iterable, Mapping
 from vcbench.reporting import format as fmt
 from vcbench.reporting.model import Comparison, Effect, Leaderboard
 from vcbench.reporting.run_files import Cell
-from vcbench.reporting.seeds import MIN_SEEDS
-from vcbench.reporting.wording import decimals_of, gap, magnitude
+from vcbench.reporting.wording import decimals_of, detectable_amount, gap, magnitude
+from vcbench.statistics import ALPHA, MIN_SEEDS
 from vcbench.training.health import SATURATED
-
-DISTORTION = "mcd"
-OVER_SMOOTHING = "gv-distance"
 
 _LISTED = 4  # comparisons up to which the sentence tells each of them
 
@@ -24,6 +21,15 @@ _LISTED = 4  # comparisons up to which the sentence tells each of them
 def verdict(comparison: Comparison, leaderboard: Leaderboard) -> str:
     """The answer in one sentence."""
     return f"{_Words(comparison, leaderboard).sentence()}."
+
+
+def power(comparison: Comparison, leaderboard: Leaderboard) -> list[str]:
+    """What the design could have found, where something is undecided though it need not be."""
+    column = comparison.column
+    undecided = [e for e in comparison.effects if e.decision == "undecided" and e.claimable]
+    found = [effect.differences[column.key] for effect in undecided]
+    text = detectable_amount(found, column, decimals_of(leaderboard, column)) if found else ""
+    return [f"With 80 % power this design finds {text}."] if text else []
 
 
 def saturation(leaderboard: Leaderboard) -> list[str]:
@@ -58,40 +64,20 @@ def saturation(leaderboard: Leaderboard) -> list[str]:
     return [f"{text}{_within(cells)}."]
 
 
-def over_smoothing_doubt(leaderboard: Leaderboard) -> list[str]:
-    """A warning where the distortion falls while the measure of over-smoothing rises."""
-    comparison = leaderboard.comparison
-    columns = {column.metric: column for column in leaderboard.columns}
-    if comparison is None or comparison.column.metric != DISTORTION:
-        return []
-    if (smoothing := columns.get(OVER_SMOOTHING)) is None:
-        return []
-    suspects = [
-        effect.system
-        for effect in comparison.effects
-        if effect.decision == "better" and effect.differences[smoothing.key].low > 0
-    ]
-    if not suspects:
-        return []
-    lower, larger = fmt.metric_label(DISTORTION), fmt.metric_label(OVER_SMOOTHING)
-    return [
-        f"{fmt.listing(suspects)}: lower {lower} than {comparison.baseline} but a larger {larger}; "
-        "over-smoothing may be all there is to it."
-    ]
-
-
 def effect_notes(leaderboard: Leaderboard) -> list[str]:
     """What the plot and the table of effects show."""
     comparison = leaderboard.comparison
     if comparison is None:
         return []
     k = len(comparison.effects)
-    if k == 1:
+    claimable = any(effect.claimable for effect in comparison.effects)
+    if k == 1 or not claimable:
         level = "Intervals are 95 % intervals"
     else:
         level = (
-            f"The intervals of a metric hold all {k} differences together with 95 % confidence "
-            f"(Bonferroni: each is a {100 * comparison.level:.4g} % interval)"
+            f"Intervals have the levels at which Holm's procedure tested the {k} differences of a "
+            f"metric (from {100 * (1 - ALPHA / k):.4g} % for the smallest p), so that they exclude "
+            "zero exactly where p, corrected for all of them, is at most 0.05"
         )
     trained = comparison.n_seeds
     if 0 < trained < MIN_SEEDS:
@@ -120,13 +106,17 @@ def effect_notes(leaderboard: Leaderboard) -> list[str]:
     ]
 
 
-def decision_words(effect: Effect) -> str:
-    """What was decided of one system, in a word or two."""
+def decision_words(effect: Effect, comparison: Comparison) -> str:
+    """What was decided of one system: `better (p = 0.003)`, `undecided: too few seeds`."""
     if effect.decision == "equal":
         return "no difference"
     if effect.decision == "missing":
         return f"not compared: {fmt.one_line(effect.reason)}"
-    return effect.decision
+    if not effect.claimable:
+        few = 0 < effect.n_seeds < comparison.needed
+        return f"{effect.decision}: too few {'seeds' if few else 'sentences'}"
+    p = fmt.probability(effect.differences[comparison.column.key].p_holm)
+    return f"{effect.decision} ({p})"
 
 
 class _Words:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 from vcbench.reporting import format as fmt
 from vcbench.reporting.model import Column, Leaderboard
-from vcbench.statistics import Estimate
+from vcbench.statistics import Difference, Estimate
 
 
 def decimals_of(leaderboard: Leaderboard, column: Column) -> int:
@@ -23,6 +26,19 @@ def gap(difference: Estimate, column: Column, decimals: int, *, sign: bool = Tru
     decimals = fmt.decimals_for_difference(difference, decimals)
     text = amount(difference, column, decimals)
     return f"+{text}" if sign and fmt.signed(difference.mean, decimals).startswith("+") else text
+
+
+def detectable_amount(differences: Iterable[Difference], column: Column, decimals: int) -> str:
+    """`differences from 0.25 dB on`: the largest of what the designs find with 80 % power."""
+    sizes = [d.detectable for d in differences if math.isfinite(d.detectable)]
+    if not sizes:
+        return ""
+    size = max(sizes)
+    while decimals < 4 and 0 < size < 4 * 10.0**-decimals:
+        decimals += 1
+    return " ".join(
+        t for t in ("differences from", fmt.number(size, decimals), column.unit, "on") if t
+    )
 
 
 def turned(difference: Estimate | None) -> Estimate:

@@ -21,6 +21,7 @@ from vcbench.errors import UsageError, did_you_mean
 from vcbench.plugins import Registry
 from vcbench.suite.check import Component, System, check, one_line
 from vcbench.suite.compare import Compare
+from vcbench.suite.external import External
 from vcbench.suite.merge import Sources, merge_suite
 from vcbench.suite.positions import Node, Problem, show, usage_error
 from vcbench.suite.schema import SYSTEM_PARTS, Features, Training
@@ -30,6 +31,7 @@ __all__ = [
     "Cell",
     "Compare",
     "Component",
+    "External",
     "Features",
     "Pair",
     "Suite",
@@ -53,7 +55,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Cell:
-    """The unit of work: a system or a baseline on a pair; a baseline has no seed."""
+    """The unit of work: a system on a pair; what is not trained has no seed."""
 
     system: str
     pair: Pair
@@ -85,6 +87,7 @@ class Suite:
     systems: Mapping[str, System]
     compare: Compare | None
     baselines: tuple[str, ...]
+    external: Mapping[str, External]
     training: Training | None
     scale: float
     seeds: tuple[int, ...]
@@ -122,6 +125,10 @@ class Suite:
                 "metric": self.compare.metric,
             },
             "baselines": list(self.baselines),
+            "external": {
+                name: {"directory": Path(os.path.relpath(one.directory, folder)).as_posix()}
+                for name, one in self.external.items()
+            },
             "training": self.training and self.training.model_dump(mode="json"),
             "scale": self.scale,
             "seeds": list(self.seeds),
@@ -143,6 +150,10 @@ class Suite:
     def baseline_cells(self) -> tuple[Cell, ...]:
         """What needs no training: every baseline on every pair."""
         return tuple(Cell(name, pair, None) for name in self.baselines for pair in self.pairs)
+
+    def external_cells(self) -> tuple[Cell, ...]:
+        """What was converted elsewhere: every external system on every pair."""
+        return tuple(Cell(name, pair, None) for name in self.external for pair in self.pairs)
 
 
 def _plain(component: Component) -> dict[str, Any]:
@@ -205,6 +216,7 @@ def load(
         systems=checked.systems,
         compare=checked.compare,
         baselines=keys.baselines,
+        external={name: External(one.directory) for name, one in keys.external.items()},
         training=checked.training,
         scale=keys.scale,
         seeds=keys.seeds,

@@ -16,6 +16,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from vcbench.errors import PluginError, did_you_mean
 from vcbench.plugins import Kind, Registry
 from vcbench.suite.compare import Compare, comparison
+from vcbench.suite.external import external_problems
 from vcbench.suite.positions import KeyPath, Node, Place, Problem, merge, show
 from vcbench.suite.recipe import recipe_problems
 from vcbench.suite.schema import (
@@ -104,11 +105,12 @@ def check(root: Node, registry: Registry) -> tuple[Checked | None, list[Problem]
     sweep = root.find("sweep")
     # What a sweep would have made is otherwise unknown.
     if made or sweep is None or sweep.value is None:
-        compare, wrong = comparison(root, [*entries, *kept], kept, base)
+        compare, wrong = comparison(root, [*entries, *kept, *root.entries("external")], kept, base)
         problems += wrong
+    problems += external_problems(root, [*entries, *kept])
     training = checker.training(root.find("training"))
-    if keys and not keys.systems and not keys.baselines:
-        checker.add(root, "nothing to run: give at least one system or baseline")
+    if keys and not (keys.systems or keys.baselines or keys.external):
+        checker.add(root, "nothing to run: give at least one system, baseline or external system")
     if problems or keys is None or corpus is None:
         return None, problems
     return Checked(keys, corpus, whole, training, compare), problems

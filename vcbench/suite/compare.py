@@ -25,8 +25,8 @@ def comparison(
 ) -> tuple[Compare | None, list[Problem]]:
     """(the comparison or None, what is wrong with it).
 
-    systems: names of all systems, in the suite's order; made: those that a sweep made from `base`,
-    which are compared with it where the suite does not say otherwise.
+    systems: names of all systems, in the suite's order, the external ones last; made: those that a
+    sweep made from `base`, which are compared with it where the suite does not say otherwise.
     """
     metrics = [node.value for node in root.items("metrics") if isinstance(node.value, str)]
     given = root.find("compare")

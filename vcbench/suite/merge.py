@@ -196,12 +196,14 @@ def _is_component(path: KeyPath) -> bool:
 
 
 def _prepared(root: Node, folder: Path) -> Node:
-    """`root` with each plugin as a mapping with its name, and plugin files below `folder`."""
+    """`root` with each plugin as a mapping with its name, and all paths below `folder`."""
 
     def prepare(node: Node, path: KeyPath) -> Node:
         if isinstance(node.value, str) and _is_component(path):
             return replace(node, value={"name": replace(node, key=None)})
-        if isinstance(node.value, str) and path[:1] == ("plugins",) and len(path) == 2:
+        is_file = path[:1] == ("plugins",) and len(path) == 2
+        is_folder = path[:1] == ("external",) and path[2:] == ("directory",)
+        if isinstance(node.value, str) and (is_file or is_folder):
             return replace(node, value=str(_absolute(folder / node.value)))
         if isinstance(node.value, dict):
             value = {k: prepare(child, (*path, k)) for k, child in node.value.items()}

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from vcbench.plugins import Kind
 
-Baseline = Literal["source-copy", "mean-variance", "resynthesis", "parallel-gmm"]
+Baseline = Literal["source-copy", "mean-variance", "resynthesis", "smoothed-target", "parallel-gmm"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
-# The others need more than two speakers' speech.
+# Not smoothed-target, which is there to teach, nor the GMM, which has what no system may use.
 DEFAULT_BASELINES: tuple[Baseline, ...] = ("source-copy", "mean-variance", "resynthesis")
 # Which plugin kind each key of a system names.
 SYSTEM_PARTS: dict[str, Kind] = {
@@ -251,6 +251,17 @@ class CompareKeys(_Keys):
     )
 
 
+class ExternalKeys(_Keys):
+    """Speech that was converted elsewhere."""
+
+    directory: str = Field(
+        min_length=1,
+        description="Folder of the wav or flac files of a direction, relative to this file, each "
+        "called as the evaluation sentence it says; {direction} becomes SOURCE_to_TARGET, {source} "
+        "and {target} the speakers' names.",
+    )
+
+
 class SuiteKeys(_Keys):
     """A vcbench suite: corpus, pairs, systems, training, metrics."""
 
@@ -285,6 +296,10 @@ class SuiteKeys(_Keys):
     baselines: tuple[Baseline, ...] = Field(
         default=DEFAULT_BASELINES, description="Conversions to measure the systems by."
     )
+    external: dict[Name, ExternalKeys] = Field(
+        default={},
+        description="Systems that were run elsewhere, by name: scored beside the others.",
+    )
     training: Training | None = Field(default=None, description="The recipe of all systems.")
     scale: float = Field(
         default=1.0, gt=0, le=4, description="Multiplies every width of every architecture."
@@ -298,7 +313,7 @@ class SuiteKeys(_Keys):
     eval_utterances: PositiveInt | None = Field(
         default=None, description="Evaluation sentences that are scored; null: all."
     )
-    protocol: Name = Field(
+    protocol: str = Field(
         default="vcbench-1", description="Version of the definitions of the scores."
     )
     samples_per_direction: NonNegativeInt = Field(

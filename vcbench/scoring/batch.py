@@ -1,0 +1,188 @@
+"""Scores of many pairs of files: in parallel, once each, none lost silently.
+
+Memory does not grow with the number of pairs but for their values: work is drawn from the list a
+little ahead of the processes, and an analysis is gone when its reference's files are scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from vcbench import fingerprint, protocols
+from vcbench.errors import DataError
+from vcbench.parallel import stream_processes
+from vcbench.plugins import Plugin, Registry
+from vcbench.scoring import cache
+from vcbench.scoring.items import ScoreItem, ScoreResult
+from vcbench.scoring.pair import Scores, analyze_file, score_file
+
+if TYPE_CHECKING:
+    from vcbench.corpora import ProgressCallback
+
+T = TypeVar("T")
+
+# Pairs in one unit of work; all have one reference, which is analysed once for them.
+_GROUP = 16
+_SAME_FILE = "the converted file is its reference, byte for byte"
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A file to score, where its scores go, and whether it is its reference, byte for byte."""
+
+    converted: Path
+    entry: Path
+    is_reference: bool
+
+
+@dataclass(frozen=True)
+class _Group:
+    """What a process takes up at a time: the work that has one reference."""
+
+    reference: Path
+    work: tuple[_Work, ...]
+    protocol: str
+    metrics: tuple[str, ...]
+    plugin_files: tuple[Path, ...]
+
+
+def score_all(
+    items: Sequence[ScoreItem],
+    *,
+    protocol: str,
+    metrics: Sequence[str],
+    registry: Registry,
+    jobs: int,
+    progress: ProgressCallback | None = None,
+) -> list[ScoreResult]:
+    """Score all items, `jobs` at a time; one result per item, in the order of the items.
+
+    What is wrong with a file becomes the `failure` of its items. `progress` counts items. Raises
+    `UsageError` or `PluginError` for an unknown protocol or metric, before anything is analysed.
+    """
+    protocol = protocols.get(protocol).id
+    version = cache.version(protocol, {name: registry.get("metric", name) for name in metrics})
+    results: list[ScoreResult | None] = [None] * len(items)
+    done = 0
+
+    def settle(indices: Sequence[int], outcome: Scores | str) -> None:
+        nonlocal done
+        for index in indices:
+            if isinstance(outcome, str):
+                results[index] = ScoreResult(items[index], {}, outcome)
+            else:
+                found = (outcome.values, "", outcome.failed, outcome.notes)
+                results[index] = ScoreResult(items[index], *found)
+        done += len(indices)
+        if progress:
+            progress("scoring", done, len(items))
+
+    # What each group under way will settle: the items of each of its files.
+    waiting: dict[int, list[list[int]]] = {}
+
+    def work() -> Iterator[_Group]:
+        numbers = count()
+        for part in _parts(items):
+            reference = items[part[0]].reference
+            reference_sha256, unreadable = _digest(reference)
+            if unreadable:
+                settle(part, unreadable)
+                continue
+            pending: list[_Work] = []
+            places: list[list[int]] = []
+            for path, indices in _by_converted(items, part).items():
+                sha256, unreadable = _digest(path)
+                entry = cache.entry(version, reference_sha256, sha256)
+                known = None if unreadable else cache.load(entry, metrics)
+                if unreadable:
+                    settle(indices, unreadable)
+                elif known:
+                    settle(indices, known)
+                else:
+                    pending.append(_Work(path, entry, sha256 == reference_sha256))
+                    places.append(indices)
+            if pending:
+                waiting[next(numbers)] = places
+                yield _Group(reference, tuple(pending), protocol, tuple(metrics), registry.files)
+
+    if progress and items:
+        progress("scoring", 0, len(items))
+    with closing(stream_processes(_score_group, work(), jobs=jobs)) as stream:
+        for number, outcomes in stream:
+            for indices, outcome in zip(waiting.pop(number), outcomes, strict=True):
+                settle(indices, outcome)
+    return [result for result in results if result is not None]
+
+
+def _parts(items: Sequence[ScoreItem]) -> Iterator[list[int]]:
+    """Indices of up to `_GROUP` items with one reference; each item is in one part."""
+    by_reference: dict[Path, list[int]] = {}
+    for index, item in enumerate(items):
+        by_reference.setdefault(item.reference, []).append(index)
+    for indices in by_reference.values():
+        for start in range(0, len(indices), _GROUP):
+            yield indices[start : start + _GROUP]
+
+
+def _by_converted(items: Sequence[ScoreItem], part: Sequence[int]) -> dict[Path, list[int]]:
+    places: dict[Path, list[int]] = {}
+    for index in part:
+        places.setdefault(items[index].converted, []).append(index)
+    return places
+
+
+def _digest(path: Path) -> tuple[str, str]:
+    """(SHA-256 of the file, why it cannot be read): one of them is empty."""
+    try:
+        return fingerprint.of_file(path), ""
+    except OSError as error:
+        return "", f"{path}: cannot be read ({error.strerror})"
+
+
+def _score_group(group: _Group) -> list[Scores | str]:
+    """Scores, or why there are none, of each pair of a group; runs in a process of its own."""
+    protocol = protocols.get(group.protocol)
+    metrics = _metrics(group.metrics, group.plugin_files)
+    reference = _or_reason(group.reference, lambda path: analyze_file(path, protocol))
+    if isinstance(reference, str):
+        return [reference] * len(group.work)
+    outcomes: list[Scores | str] = []
+    for work in group.work:
+        scored = _or_reason(
+            work.converted,
+            lambda path: score_file(reference, path, protocol=protocol, metrics=metrics),
+        )
+        if isinstance(scored, Scores):
+            if work.is_reference:
+                scored = replace(scored, notes=(*scored.notes, _SAME_FILE))
+            cache.save(work.entry, scored)
+        outcomes.append(scored)
+    return outcomes
+
+
+def _or_reason(path: Path, compute: Callable[[Path], T]) -> T | str:
+    """What is computed of a file, or why it cannot be: no file may end the scoring of the others.
+
+    Beside what is known to be wrong with files, an analysis may fail in ways of its own.
+    """
+    try:
+        return compute(path)
+    except DataError as error:
+        return str(error)
+    except Exception as error:
+        return (
+            f"{path}: cannot be analysed ({' '.join(f'{type(error).__name__}: {error}'.split())})"
+        )
+
+
+@lru_cache(maxsize=1)
+def _metrics(names: tuple[str, ...], plugin_files: tuple[Path, ...]) -> dict[str, Plugin]:
+    """The metrics of a worker process, looked up once and not for each group."""
+    registry = Registry(plugin_files)
+    return {name: registry.get("metric", name) for name in names}

@@ -1,0 +1,92 @@
+"""Scores kept by content: by what both files hold, the protocol, the metrics and their source.
+
+A second call analyses nothing, a copy under another name is known, and an edited metric or a
+changed protocol is computed anew.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from vcbench import fingerprint, paths
+from vcbench.plugins import Plugin
+from vcbench.scoring.pair import Scores
+
+# Modules and packages that decide what a score is, beside the plugin files of the metrics.
+_SOURCES = (
+    "vcbench.alignment",
+    "vcbench.audio",
+    "vcbench.dtw",
+    "vcbench.protocols",
+    "vcbench.scoring.pair",
+    "vcbench.world",
+)
+
+
+# Packages that analyse and align, and may change with their versions.
+_PACKAGES = ("pyworld", "pysptk", "soxr", "fastdtw")
+
+
+def version(protocol: str, metrics: Mapping[str, Plugin]) -> str:
+    """Key of all that decides a score beside the two files."""
+    plugin_files = {path for plugin in metrics.values() for path in plugin.source_files}
+    sources = {path for module in _SOURCES for path in _files_of(module)}
+    return fingerprint.of_json(
+        {
+            "protocol": protocol,
+            "metrics": sorted(metrics),
+            "source": fingerprint.of_sources(sources | plugin_files),
+            "packages": {name: _installed(name) for name in _PACKAGES},
+        }
+    )
+
+
+def entry(version: str, reference_sha256: str, converted_sha256: str) -> Path:
+    """Where the scores of two files are or will be."""
+    key = fingerprint.of_json([version, reference_sha256, converted_sha256])
+    return paths.cache_dir() / "scores" / key[:2] / f"{key}.json"
+
+
+def load(entry: Path, metrics: Sequence[str]) -> Scores | None:
+    """Cached scores in the order of `metrics`, or None where there are none or the file is torn.
+
+    Where a metric failed its value is not there, so that it is tried again.
+    """
+    try:
+        stored = json.loads(entry.read_text(encoding="utf-8"))
+        values = stored["values"]
+        found = {m: math.nan if values[m] is None else float(values[m]) for m in metrics}
+        return Scores(found, {}, tuple(map(str, stored["notes"])))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def save(entry: Path, scores: Scores) -> None:
+    """Write scores to a temporary name and rename it, so that no reader sees half a file."""
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    temporary = entry.with_suffix(f".{os.getpid()}.tmp")
+    values = {name: None if math.isnan(v) else v for name, v in scores.values.items()}
+    temporary.write_text(json.dumps({"values": values, "notes": scores.notes}), encoding="utf-8")
+    temporary.replace(entry)
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _files_of(module: str) -> list[Path]:
+    """The source file of a module, or all those of a package."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"no source for module '{module}'")
+    origin = Path(spec.origin)
+    return sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
