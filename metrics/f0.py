@@ -109,7 +109,21 @@ def f0_correlation(reference_hz: Array, converted_hz: Array) -> float:
 
     NaN if they are too few, or if F0 never changes on a side.
     """
-    sides = _logarithms(reference_hz, converted_hz)
+    return _correlation(*_logarithms(reference_hz, converted_hz))
+
+
+def f0_correlation_hz(reference_hz: Array, converted_hz: Array) -> float:
+    """The same of F0 in Hz, as s3prl-vc and VERSA print it."""
+    return _correlation(*voiced_in_both(reference_hz, converted_hz))
+
+
+def f0_correlation_hz_of_all_frames(reference_hz: Array, converted_hz: Array) -> float:
+    """The same over all frames, 0 Hz where unvoiced: it tells of voicing more than of pitch."""
+    validate(reference_hz, converted_hz)
+    return _correlation(reference_hz, converted_hz)
+
+
+def _correlation(*sides: Array) -> float:
     if len(sides[0]) < MINIMUM_VOICED or not all(np.ptp(side) > 0 for side in sides):
         return float("nan")
     reference, converted = (side - side.mean() for side in sides)
@@ -201,6 +215,13 @@ def log_f0_rmse_centred(pair: AlignedPair) -> float:
 def f0_correlation_metric(pair: AlignedPair) -> float:
     """Correlation of ln F0 along the path, where both sides are voiced."""
     return f0_correlation(*pair.f0_hz)
+
+
+@register_metric("f0-correlation-hz", unit="r", better="higher")
+def f0_correlation_hz_metric(pair: AlignedPair) -> float:
+    """Correlation of F0 in Hz along the path, where both sides are voiced."""
+    correlation = f0_correlation_hz_of_all_frames if pair.unvoiced_counts else f0_correlation_hz
+    return correlation(*pair.f0_hz)
 
 
 @register_metric("gpe", unit="%", better="lower", paper=_NAKATANI)

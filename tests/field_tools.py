@@ -12,6 +12,7 @@ import numpy as np
 import pysptk
 import pyworld
 import scipy.signal
+import scipy.stats
 from fastdtw import fastdtw
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist, euclidean
@@ -67,8 +68,12 @@ def s3prl_vc(reference: Samples, converted: Samples, rate: int) -> Scores:
         f0s.append(f0[f0 > 0])
     mcd = distortion(loud[0], loud[1], fast_path(loud[0], loud[1]))
     path = fast_path(voiced[0], voiced[1])
-    errors = f0s[0][path[0]] - f0s[1][path[1]]
-    return {"mcd": mcd, "f0-rmse": float(np.sqrt(np.mean(errors**2)))}
+    converted_hz, reference_hz = f0s[0][path[0]], f0s[1][path[1]]
+    return {
+        "mcd": mcd,
+        "f0-rmse": float(np.sqrt(np.mean((converted_hz - reference_hz) ** 2))),
+        "f0-correlation-hz": float(scipy.stats.pearsonr(converted_hz, reference_hz)[0]),
+    }
 
 
 def versa_default(reference: Samples, converted: Samples, rate: int) -> Scores:
@@ -80,9 +85,12 @@ def versa_default(reference: Samples, converted: Samples, rate: int) -> Scores:
         mceps.append(mcep)
     shorter = min(map(len, f0s))
     path = np.array([np.arange(shorter)] * 2)
-    errors = f0s[0][:shorter] - f0s[1][:shorter]
-    mcd = distortion(mceps[0], mceps[1], path)
-    return {"mcd": mcd, "f0-rmse": float(np.sqrt(np.mean(errors**2)))}
+    converted_hz, reference_hz = (f0[:shorter] for f0 in f0s)
+    return {
+        "mcd": distortion(mceps[0], mceps[1], path),
+        "f0-rmse": float(np.sqrt(np.mean((converted_hz - reference_hz) ** 2))),
+        "f0-correlation-hz": float(scipy.stats.pearsonr(converted_hz, reference_hz)[0]),
+    }
 
 
 def sprocket(reference: Samples, converted: Samples, rate: int) -> Scores:

@@ -26,7 +26,10 @@ Array = NDArray[np.float64]
 Scores = dict[str, float]
 
 PROTOCOL = protocols.get("vcbench-1")
-METRICS = {name: Registry().get("metric", name).factory for name in Registry().names("metric")}
+# Metrics that ask for more than the pair have tests of their own.
+ASKING = {"speaker-similarity", "stoi", "estoi", "pesq"}
+NAMES = [name for name in Registry().names("metric") if name not in ASKING]
+METRICS = {name: Registry().get("metric", name).factory for name in NAMES}
 SENTENCES = (("SF1", "200001"), ("TM3", "200007"))
 
 
@@ -68,6 +71,7 @@ SEES = [
     ("f0-rmse", "monotony", "up"),
     ("log-f0-rmse-centred", "monotony", "up"),
     ("f0-correlation", "monotony", "down"),
+    ("f0-correlation-hz", "monotony", "down"),
     ("vuv-error", "devoicing", "up"),
     ("ffe", "devoicing", "up"),
     ("voiced-frames", "devoicing", "down"),

@@ -20,13 +20,18 @@ from nnmnkwii.preprocessing.alignment import DTWAligner
 from numpy.typing import NDArray
 from voices import voice
 
-from metrics.f0 import f0_rmse, log_f0_rmse_metric
+from metrics.f0 import f0_correlation_hz_metric, f0_rmse, log_f0_rmse_metric
 from metrics.f0 import vuv_error as our_vuv_error
 from metrics.mel_cepstral_distortion import mcd
 from vcbench import audio, protocols
 from vcbench.alignment import AlignedPair
 
-METRICS = {"mcd": mcd, "f0-rmse": f0_rmse, "log-f0-rmse": log_f0_rmse_metric}
+METRICS = {
+    "mcd": mcd,
+    "f0-rmse": f0_rmse,
+    "log-f0-rmse": log_f0_rmse_metric,
+    "f0-correlation-hz": f0_correlation_hz_metric,
+}
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,10 @@ def test_arrays_give_what_files_give(tmp_path: Path) -> None:
     assert list(found["failure"]) == ["", ""]
 
 
-def test_all_metrics_are_the_default_and_a_protocol_may_be_chosen() -> None:
+def test_all_metrics_of_a_pair_are_the_default_and_a_protocol_may_be_chosen() -> None:
     found = score(REFERENCE, CONVERTED, sample_rate=16000, protocol="vcbench-1@fastdtw")
-    assert list(found["metric"]) == Registry().names("metric")
+    asking = {"speaker-similarity", "stoi", "estoi", "pesq"}
+    assert list(found["metric"]) == [n for n in Registry().names("metric") if n not in asking]
     assert set(found["protocol"]) == {"vcbench-1@fastdtw"}
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import sys
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -111,5 +113,20 @@ def missing_import(tree: ast.Module) -> str:
         for name in names:
             package = name.partition(".")[0]
             if package not in sys.modules and importlib.util.find_spec(package) is None:
-                return f"it needs the package '{package}', which is not installed"
+                return f"it needs the package '{package}', which is not installed{_extra(package)}"
+    return ""
+
+
+def _extra(package: str) -> str:
+    """How to install a package with vcbench, if one of its extras has it."""
+    try:
+        requirements = metadata.requires("vcbench") or []
+    except metadata.PackageNotFoundError:
+        return ""
+    for requirement in requirements:
+        found = re.match(
+            rf"{re.escape(package)}\b(?![-\[]).*; extra == ['\"](.+)['\"]", requirement
+        )
+        if found:
+            return f"; install it with: pip install 'vcbench[{found[1]}]'"
     return ""

@@ -26,8 +26,9 @@ discriminator   n_mcep: int, scale: float,    Module: (batch, n_mcep, frames) ->
                 segment_frames: int           scores; its attribute `sigmoid: bool` tells
                                               whether they are probabilities
 objective       sigmoid: bool                 `Objective`, below
-metric          pair (the metric itself)      float, NaN where undefined; the argument is a
-                                              `vcbench.alignment.AlignedPair`
+metric          waveforms: pair of arrays,    float, NaN where undefined; the first argument, by
+                sample_rate: int,             position, is a `vcbench.alignment.AlignedPair`; see
+                speakers, target: str         below for what it may ask for
 corpus          data_dir: Path                `vcbench.corpora.Corpus`
 engine          jobs: int, device: str        `vcbench.engines.Engine`
 ==============  ============================  =================================================
@@ -39,6 +40,11 @@ of a batch by itself (instance norm, not batch norm): training joins inputs into
 A generator whose attribute `takes_mask` is true is called as `generator(mcep, mask)` where a recipe
 hides frames from it; the mask, (batch, 1, frames), is 1 where a frame can be seen. Called without a
 mask, it sees all.
+
+A metric that names `waveforms` is given (reference, converted), each (samples,) in [-1, 1], and by
+`sample_rate` their rate in Hz. One that names `speakers` is given training speech of several
+speakers (`vcbench.speakers.Speakers`), and by `target` the name of the one whose voice is meant. A
+run has them always; `vcbench score` has them where they are given, and refuses the metric else.
 """
 
 from __future__ import annotations
@@ -91,7 +97,7 @@ HARNESS_ARGUMENTS: dict[Kind, frozenset[str]] = {
     "generator": frozenset({"n_mcep", "scale"}),
     "discriminator": frozenset({"n_mcep", "scale", "segment_frames"}),
     "objective": frozenset({"sigmoid"}),
-    "metric": frozenset({"pair"}),
+    "metric": frozenset({"pair", "waveforms", "sample_rate", "speakers", "target"}),
     "corpus": frozenset({"data_dir"}),
     "engine": frozenset({"jobs", "device"}),
 }
@@ -233,6 +239,10 @@ class Plugin:
         parameters = inspect.signature(self.factory).parameters
         anything = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         return {name: v for name, v in offered.items() if anything or name in parameters}
+
+    def asks(self, argument: str) -> bool:
+        """Whether the function names this argument of the harness."""
+        return argument in inspect.signature(self.factory).parameters
 
     @property
     def source_files(self) -> set[Path]:

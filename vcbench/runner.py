@@ -203,7 +203,12 @@ def _score(
             wavs = outputs.get((unit.record.cell, direction), {})
             references = {u.id: u.path for u in plan.speech.evaluation[direction.target]}
             items += [
-                ScoreItem(references[name], wav, UtteranceLabels(unit, direction, name))
+                ScoreItem(
+                    references[name],
+                    wav,
+                    UtteranceLabels(unit, direction, name),
+                    direction.target,
+                )
                 for name, wav in wavs.items()
             ]
     scores = score_all(
@@ -212,6 +217,7 @@ def _score(
         metrics=plan.suite.metrics,
         registry=plan.suite.registry,
         jobs=jobs,
+        speakers={s: [u.path for u in spoken] for s, spoken in plan.speech.train.items()},
         progress=progress,
     )
     lost: dict[str, list[ScoreResult]] = {}

@@ -27,12 +27,13 @@ from threadpoolctl import threadpool_limits
 from vcbench import protocols, world
 from vcbench.dtw import WarpingPath, dtw_path
 from vcbench.plugins import Registry
+from vcbench.scoring.arrays import usual_metrics
 from vcbench.scoring.pair import analyze_file, score_file
 
 Array = NDArray[np.float64]
 RATE = 16000
 ROUNDS = 7
-METRICS = {name: Registry().get("metric", name) for name in Registry().names("metric")}
+METRICS = usual_metrics(Registry(), with_speakers=False)
 
 
 @pytest.fixture(autouse=True)

@@ -105,6 +105,8 @@ def test_the_protocol_states_the_same_limit() -> None:
         f0.f0_rmse_cents,
         f0.centred_log_f0_rmse,
         f0.f0_correlation,
+        f0.f0_correlation_hz,
+        f0.f0_correlation_hz_of_all_frames,
         f0.gross_pitch_error_percent,
         f0.voicing_error_percent,
         f0.f0_frame_error_percent,
@@ -162,14 +164,18 @@ def test_another_register_leaves_the_melody_alone(reference: Array, factor: floa
 
 @unhurried
 @given(tracks)
-def test_correlation_equals_scipys_of_the_logarithms(pair: tuple[Array, Array]) -> None:
+def test_correlations_equal_scipys(pair: tuple[Array, Array]) -> None:
     both = (pair[0] > 0) & (pair[1] > 0)
-    value = f0.f0_correlation(*pair)
-    logs = [np.log(side[both]) for side in pair]
-    if both.sum() < f0.MINIMUM_VOICED or min(np.ptp(side) for side in logs) == 0:
-        assert math.isnan(value)
-    elif min(np.ptp(side) for side in logs) > 1e-6:  # else both computations are rounding
-        assert value == pytest.approx(scipy.stats.pearsonr(*logs).statistic, abs=1e-7)
+    for correlation, scale, least in (
+        (f0.f0_correlation, np.log, 1e-6),
+        (f0.f0_correlation_hz, np.asarray, 1e-3),
+    ):
+        value = correlation(*pair)
+        sides = [scale(side[both]) for side in pair]
+        if both.sum() < f0.MINIMUM_VOICED or min(np.ptp(side) for side in sides) == 0:
+            assert math.isnan(value)
+        elif min(np.ptp(side) for side in sides) > least:  # else both computations are rounding
+            assert value == pytest.approx(scipy.stats.pearsonr(*sides).statistic, abs=1e-7)
 
 
 @pytest.mark.parametrize("constant", [100.0, 133.7])
@@ -288,6 +294,7 @@ def aligned() -> AlignedPair:
         ("f0-rmse-cents", "cents", "lower", 1200 * math.log2(1.3)),
         ("log-f0-rmse-centred", "ln Hz", "lower", 0.0),
         ("f0-correlation", "r", "higher", 1.0),
+        ("f0-correlation-hz", "r", "higher", 1.0),
         ("gpe", "%", "lower", 100.0),
         ("vuv-error", "%", "lower", 100 * 3 / 16),
         ("ffe", "%", "lower", 100 * 15 / 16),

@@ -17,8 +17,8 @@ from metrics.speaker_similarity import (
     Scale,
     cosine,
     embed,
+    enrol,
     equal_error_rate,
-    speaker_embedding,
 )
 from vcbench import audio, protocols
 
@@ -43,14 +43,27 @@ def test_scaled_embeddings_have_mean_0_and_deviation_1() -> None:
         Scale.of(np.ones((5, 6)))
 
 
-def test_a_speakers_embedding_is_the_mean_of_the_utterances() -> None:
+def test_a_speakers_embedding_is_the_mean_of_the_utterances_on_the_scale_of_all() -> None:
     rng = np.random.default_rng(1)
-    utterances = [rng.normal(size=(n, 3)) for n in (5, 50)]
-    scale = Scale(np.zeros(6), np.full(6, 2.0))
-    expected = (embed(utterances[0]) + embed(utterances[1])) / 4
-    assert speaker_embedding(utterances, scale) == pytest.approx(expected)
-    with pytest.raises(ValueError, match="at least one utterance"):
-        speaker_embedding([], scale)
+    spoken = {"a": [rng.normal(size=(n, 3)) for n in (5, 50)], "b": [rng.normal(2, 3, (9, 3))]}
+    scale, voices = enrol(spoken)
+    found = np.array([embed(x) for x in [*spoken["a"], *spoken["b"]]])
+    scaled = (found - found.mean(axis=0)) / found.std(axis=0)
+    assert scale(found) == pytest.approx(scaled)
+    assert voices["a"] == pytest.approx((scaled[0] + scaled[1]) / 2)
+    assert voices["b"] == pytest.approx(scaled[2])
+    with pytest.raises(ValueError, match="speaker 'c' has no utterance"):
+        enrol({**spoken, "c": []})
+
+
+def test_of_two_speakers_with_as_much_speech_the_one_is_the_others_opposite() -> None:
+    rng = np.random.default_rng(2)
+    spoken = {
+        name: [rng.normal(m, 1, (40, 4)) for _ in range(6)] for name, m in (("a", 0), ("b", 1))
+    }
+    scale, voices = enrol(spoken)
+    said = scale(embed(rng.normal(0.3, 1, (40, 4))))
+    assert cosine(voices["a"], said) == pytest.approx(-cosine(voices["b"], said))
 
 
 def test_cosine_of_known_angles() -> None:
@@ -117,9 +130,7 @@ def speech(data_dir: Path, part: str, count: int) -> dict[str, list[Array]]:
 
 def rates(data_dir: Path, *, training: int, evaluation: int) -> dict[str, float]:
     """Equal error rates in percent: utterances against utterances, and against speakers."""
-    enrolled = speech(data_dir, "trains", training)
-    scale = Scale.of(np.stack([embed(x) for xs in enrolled.values() for x in xs]))
-    speakers = {name: speaker_embedding(xs, scale) for name, xs in enrolled.items()}
+    scale, speakers = enrol(speech(data_dir, "trains", training))
     said = [
         (name, sentence, scale(embed(x)))
         for name, xs in speech(data_dir, "evals", evaluation).items()

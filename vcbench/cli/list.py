@@ -44,6 +44,7 @@ def execute(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(listing, indent=2))
         return 0
+    from rich.markup import escape
     from rich.table import Table
 
     from vcbench.terminal import console
@@ -59,7 +60,7 @@ def execute(args: argparse.Namespace) -> int:
         for entry in entries:
             problem = entry.get("problem")
             text = f"cannot be used: {problem}" if problem else entry["summary"]
-            row = [entry["name"], text, entry.get("paper", "")]
+            row = [escape(part) for part in (entry["name"], text, entry.get("paper", ""))]
             if counted:
                 count = entry["parameters"]
                 row.append("" if count is None else f"{count:,}")

@@ -19,6 +19,7 @@ _FILES = (
     "a folder, a quoted pattern ('out/*.wav'), a Kaldi list (ID PATH on each line), or a CSV with "
     "the columns id,path"
 )
+_TARGET = "target"
 # Ids on one line; --json and --csv hold all.
 _SHOWN = 20
 
@@ -42,7 +43,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtw", choices=("exact", "fastdtw"), help="the path; by default the protocol's own"
     )
-    parser.add_argument("--metrics", metavar="A,B", help="names of metrics; by default all")
+    parser.add_argument(
+        "--metrics",
+        metavar="A,B",
+        help="names of metrics; by default all of a conversion that what is given allows",
+    )
+    parser.add_argument(
+        "--target-speech",
+        metavar="FILES",
+        help="for speaker-similarity: training speech of the target, not the sentences scored",
+    )
+    parser.add_argument(
+        "--other-speech",
+        default=[],
+        action="append",
+        metavar="FILES",
+        help="and of another speaker, such as the source; give it again for more",
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes; by default all cores")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     parser.add_argument(
@@ -66,7 +83,8 @@ def execute(args: argparse.Namespace) -> int:
         raise UsageError(f"--dtw {args.dtw}: --protocol {args.protocol} names a path already")
     protocol = protocols.get(f"{args.protocol}@{args.dtw}" if args.dtw else args.protocol)
     registry = Registry()
-    metrics = _metrics(args.metrics, registry)
+    speakers = _speakers(args.target_speech, args.other_speech)
+    metrics = _metrics(args.metrics, registry, with_speakers=bool(speakers))
     reference = scoring.utterances(args.reference)
     converted = _converted(args.converted)
     with terminal.progress_bars() as progress:
@@ -77,6 +95,8 @@ def execute(args: argparse.Namespace) -> int:
             metrics=list(metrics),
             registry=registry,
             jobs=args.jobs or default_jobs(),
+            speakers=speakers,
+            target=_TARGET,
             progress=progress,
         )
     comparisons = scoring.compare(sets, list(metrics))
@@ -96,18 +116,34 @@ def execute(args: argparse.Namespace) -> int:
     return 0 if all(one.is_complete for one in sets) else 1
 
 
-def _metrics(named: str | None, registry: Any) -> dict[str, Plugin]:
+def _speakers(target: str | None, others: Sequence[str]) -> dict[str, list[Path]]:
+    """Files of training speech by speaker; of nobody where none is given."""
+    from vcbench.errors import UsageError
+    from vcbench.scoring import utterances
+
+    if target is None and not others:
+        return {}
+    if target is None or not others:
+        missing = "--other-speech" if target else "--target-speech"
+        raise UsageError(
+            f"{missing} is missing: a voice is told by training speech of the target and of at "
+            "least one other speaker"
+        )
+    named = {_TARGET: target} | {f"other {i}": files for i, files in enumerate(others, start=1)}
+    return {name: list(utterances(files).values()) for name, files in named.items()}
+
+
+def _metrics(named: str | None, registry: Any, *, with_speakers: bool) -> dict[str, Plugin]:
     """The metrics to compute, by name; raises `UsageError` or `PluginError`."""
     from vcbench.errors import UsageError, did_you_mean
-    from vcbench.scoring.arrays import usable_metrics
+    from vcbench.scoring.arrays import usual_metrics
 
     if named is None:
-        names = usable_metrics(registry)
-    else:
-        names = [name.strip() for name in named.split(",") if name.strip()]
+        return usual_metrics(registry, with_speakers=with_speakers)
+    names = [name.strip() for name in named.split(",") if name.strip()]
     if not names:
         valid = did_you_mean("", registry.names("metric"))
-        raise UsageError(f"--metrics '{named or ''}' names no metric; {valid}")
+        raise UsageError(f"--metrics '{named}' names no metric; {valid}")
     return {name: registry.get("metric", name) for name in names}
 
 
@@ -205,7 +241,8 @@ def _print_tables(
         out.print(_differences(protocol, metrics, comparisons))
     if protocol.warning:
         out.print(f"Warning: {protocol.warning}", highlight=False)
-    out.print(protocol.text, style="dim", highlight=False)
+    what = f"vcbench show protocol {protocol.id}"
+    out.print(f"What {protocol.id} is, to the last constant: {what}", style="dim", highlight=False)
 
 
 def _differences(

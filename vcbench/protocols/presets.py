@@ -35,7 +35,7 @@ _S3PRL_VC = replace(
     mel_cepstra=((ANY_RATE, 39, 0.466),),
     pitch="voiced",
     prints=(
-        "MCD, RMSE of F0 in Hz, and its correlation in Hz, where vcbench's is of ln F0 "
+        "MCD, RMSE of F0 in Hz, and its correlation in Hz here f0-correlation-hz "
         "(evaluate/dtw_based.py of s3prl-vc and seq2seq-vc; mcd_f0 of VERSA with dtw: true)"
     ),
     differs=(
@@ -116,8 +116,8 @@ PRESETS = (
         pitch="path",
         unvoiced_counts=True,
         prints=(
-            "MCD, RMSE of F0 in Hz, and its correlation in Hz and over all frames, where vcbench's "
-            "is of ln F0 where both sides are voiced (mcd_f0 of VERSA, dtw: false)"
+            "MCD, RMSE of F0 in Hz, and its correlation in Hz over all frames, here "
+            "f0-correlation-hz (mcd_f0 of VERSA, dtw: false)"
         ),
         differs=(
             "as s3prl-vc, but no gate and no DTW: frame i is compared with frame i; and F0 in Hz "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +15,9 @@ from vcbench.alignment import Analysis
 from vcbench.errors import DataError, UsageError
 from vcbench.plugins import Plugin, Registry
 from vcbench.protocols import Protocol
-from vcbench.scoring.pair import measure
+from vcbench.scoring import enrolment
+from vcbench.scoring.pair import given, measure
+from vcbench.speakers import Speakers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +32,8 @@ def score(
     sample_rate: int,
     protocol: str = protocols.DEFAULT,
     metrics: Sequence[str] | None = None,
+    speakers: Mapping[str, Sequence[ArrayLike]] | None = None,
+    target: str = "",
 ) -> pd.DataFrame:
     """Score converted speech against reference speech.
 
@@ -55,7 +60,10 @@ def score(
         converted: the same of the converted speech; a mapping where `reference` is one.
         sample_rate: of all of them, in Hz.
         protocol: how it is measured; `vcbench show protocol NAME` tells.
-        metrics: names of metrics; by default all.
+        metrics: names of metrics; by default all that can be computed from what is given.
+        speakers: training speech of two speakers or more, for metrics that compare with it (
+            `speaker-similarity`): waveforms by speaker, other sentences than those scored.
+        target: which of them the converted speech should sound like.
 
     Returns:
         One row per utterance and metric, with the columns utterance, metric, protocol, value, unit
@@ -66,20 +74,27 @@ def score(
     Raises:
         DataError: a single pair cannot be scored (of mappings, the others are), or the protocol
             does not define the sampling rate.
-        UsageError, PluginError: an unknown protocol or metric, or one mapping and one array.
+        UsageError, PluginError: an unknown protocol or metric, one mapping and one array, or a
+            metric that needs `speakers` without them.
     """
     import pandas as pd
 
     wanted = protocols.get(protocol)
     registry = Registry()
-    names = usable_metrics(registry) if metrics is None else list(metrics)
-    plugins = {name: registry.get("metric", name) for name in names}
+    if metrics is None:
+        plugins = usual_metrics(registry, with_speakers=speakers is not None)
+    else:
+        plugins = {name: registry.get("metric", name) for name in metrics}
+    known = None
+    if enrolment.require(plugins, speakers or {}, {target}):
+        known = _enrolled(speakers or {}, sample_rate, wanted)
+    how = _How(sample_rate, wanted, plugins, known, target)
     if isinstance(reference, Mapping) and isinstance(converted, Mapping):
-        scored = _score_many(reference, converted, sample_rate, wanted, plugins)
+        scored = _score_many(reference, converted, how)
     elif isinstance(reference, Mapping) or isinstance(converted, Mapping):
         raise UsageError("reference and converted must both be mappings, or both be waveforms")
     else:
-        scored = iter([("", *_score_pair(reference, converted, sample_rate, wanted, plugins))])
+        scored = iter([("", *_score_pair(reference, converted, how))])
     unit_of = {n: wanted.unit(n, plugin.details["unit"]) for n, plugin in plugins.items()}
     rows = [
         (id_, name, wanted.id, values.get(name, math.nan), unit_of[name], why)
@@ -90,17 +105,44 @@ def score(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def usable_metrics(registry: Registry) -> list[str]:
-    """Names of the metrics that can be computed here, sorted."""
-    return [d.name for d in registry.declarations("metric") if not d.problem]
+def usual_metrics(registry: Registry, *, with_speakers: bool) -> dict[str, Plugin]:
+    """The metrics of a conversion that can be computed here, sorted by name.
+
+    Those that compare with speakers' training speech only if there is some. Those that compare two
+    waveforms moment by moment, which a conversion with its source's timing cannot have, not at all.
+    """
+    names = [d.name for d in registry.declarations("metric") if not d.problem]
+    found = {name: registry.get("metric", name) for name in names}
+    left_out = set() if with_speakers else set(enrolment.asking(found))
+    return {n: m for n, m in found.items() if n not in left_out and not m.asks("waveforms")}
+
+
+@dataclass(frozen=True)
+class _How:
+    """What is the same for all pairs."""
+
+    sample_rate: int
+    protocol: Protocol
+    metrics: Mapping[str, Plugin]
+    speakers: Speakers | None
+    target: str
+
+
+def _enrolled(
+    speakers: Mapping[str, Sequence[ArrayLike]], sample_rate: int, protocol: Protocol
+) -> Speakers:
+    analyses = {
+        name: [
+            _analyze(waveform, f"speaker '{name}', waveform {number}", sample_rate, protocol)
+            for number, waveform in enumerate(waveforms)
+        ]
+        for name, waveforms in speakers.items()
+    }
+    return enrolment.of_analyses(analyses, sample_rate=sample_rate)
 
 
 def _score_many(
-    reference: Mapping[str, ArrayLike],
-    converted: Mapping[str, ArrayLike],
-    sample_rate: int,
-    protocol: Protocol,
-    metrics: Mapping[str, Plugin],
+    reference: Mapping[str, ArrayLike], converted: Mapping[str, ArrayLike], how: _How
 ) -> Iterator[tuple[str, dict[str, float], dict[str, str]]]:
     """(id, values, failures by metric) of every id of either side, in the references' order."""
     for id_ in dict.fromkeys([*reference, *converted]):
@@ -109,26 +151,24 @@ def _score_many(
                 if id_ not in waveforms:
                     raise DataError(f"no {side} waveform")
             pair = reference[id_], converted[id_]
-            yield id_, *_score_pair(*pair, sample_rate, protocol, metrics)
+            yield id_, *_score_pair(*pair, how)
         except DataError as error:
-            yield id_, {}, dict.fromkeys(metrics, f"{id_}: {error}")
+            yield id_, {}, dict.fromkeys(how.metrics, f"{id_}: {error}")
 
 
 def _score_pair(
-    reference: ArrayLike,
-    converted: ArrayLike,
-    sample_rate: int,
-    protocol: Protocol,
-    metrics: Mapping[str, Plugin],
+    reference: ArrayLike, converted: ArrayLike, how: _How
 ) -> tuple[dict[str, float], dict[str, str]]:
     sides = [
-        _analyze(waveform, side, sample_rate, protocol)
+        _analyze(waveform, side, how.sample_rate, how.protocol)
         for side, waveform in (("reference", reference), ("converted", converted))
     ]
-    return measure(protocol.align(*sides), metrics)
+    waveforms = np.asarray(reference, dtype=np.float64), np.asarray(converted, dtype=np.float64)
+    offered = given(waveforms, how.sample_rate, how.speakers, how.target)
+    return measure(how.protocol.align(*sides), how.metrics, offered)
 
 
-def _analyze(waveform: Any, side: str, sample_rate: int, protocol: Protocol) -> Analysis:
+def _analyze(waveform: ArrayLike, side: str, sample_rate: int, protocol: Protocol) -> Analysis:
     samples = np.asarray(waveform)
     if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
         raise DataError(

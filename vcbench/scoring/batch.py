@@ -6,7 +6,7 @@ little ahead of the processes, and an analysis is gone when its reference's file
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,9 +18,10 @@ from vcbench import fingerprint, protocols
 from vcbench.errors import DataError
 from vcbench.parallel import stream_processes
 from vcbench.plugins import Plugin, Registry
-from vcbench.scoring import cache
+from vcbench.scoring import cache, enrolment
 from vcbench.scoring.items import ScoreItem, ScoreResult
 from vcbench.scoring.pair import Scores, analyze_file, score_file
+from vcbench.speakers import Speakers
 
 if TYPE_CHECKING:
     from vcbench.corpora import ProgressCallback
@@ -43,13 +44,15 @@ class _Work:
 
 @dataclass(frozen=True)
 class _Group:
-    """What a process takes up at a time: the work that has one reference."""
+    """What a process takes up at a time: the work that has one reference and one target."""
 
     reference: Path
     work: tuple[_Work, ...]
     protocol: str
     metrics: tuple[str, ...]
     plugin_files: tuple[Path, ...]
+    speakers: Speakers | None = None
+    target: str = ""
 
 
 def score_all(
@@ -59,15 +62,24 @@ def score_all(
     metrics: Sequence[str],
     registry: Registry,
     jobs: int,
+    speakers: Mapping[str, Sequence[Path]] | None = None,
     progress: ProgressCallback | None = None,
 ) -> list[ScoreResult]:
     """Score all items, `jobs` at a time; one result per item, in the order of the items.
 
-    What is wrong with a file becomes the `failure` of its items. `progress` counts items. Raises
-    `UsageError` or `PluginError` for an unknown protocol or metric, before anything is analysed.
+    What is wrong with a file becomes the `failure` of its items. `speakers`: training speech by
+    name, for metrics that ask for it; the items' `target` is one of them. `progress` counts items.
+
+    Raises `UsageError` or `PluginError` for an unknown protocol or metric or speakers that one
+    needs, and `DataError` for training speech that cannot be used, before a pair is analysed.
     """
     protocol = protocols.get(protocol).id
-    version = cache.version(protocol, {name: registry.get("metric", name) for name in metrics})
+    plugins = {name: registry.get("metric", name) for name in metrics}
+    needed = enrolment.require(plugins, speakers or {}, {item.target for item in items})
+    known = None
+    if needed and items:
+        known = enrolment.of_files(speakers or {}, protocol=protocol, jobs=jobs, progress=progress)
+    version = cache.version(protocol, plugins)
     results: list[ScoreResult | None] = [None] * len(items)
     done = 0
 
@@ -89,7 +101,9 @@ def score_all(
     def work() -> Iterator[_Group]:
         numbers = count()
         for part in _parts(items):
-            reference = items[part[0]].reference
+            reference, target = items[part[0]].reference, items[part[0]].target
+            # Whose voice is meant, and who the others are, decides something only where asked for.
+            about = (known.key, target) if known else ()
             reference_sha256, unreadable = _digest(reference)
             if unreadable:
                 settle(part, unreadable)
@@ -98,18 +112,19 @@ def score_all(
             places: list[list[int]] = []
             for path, indices in _by_converted(items, part).items():
                 sha256, unreadable = _digest(path)
-                entry = cache.entry(version, reference_sha256, sha256)
-                known = None if unreadable else cache.load(entry, metrics)
+                entry = cache.entry(version, reference_sha256, sha256, *about)
+                before = None if unreadable else cache.load(entry, metrics)
                 if unreadable:
                     settle(indices, unreadable)
-                elif known:
-                    settle(indices, known)
+                elif before:
+                    settle(indices, before)
                 else:
                     pending.append(_Work(path, entry, sha256 == reference_sha256))
                     places.append(indices)
             if pending:
                 waiting[next(numbers)] = places
-                yield _Group(reference, tuple(pending), protocol, tuple(metrics), registry.files)
+                how = protocol, tuple(metrics), registry.files, known, target
+                yield _Group(reference, tuple(pending), *how)
 
     if progress and items:
         progress("scoring", 0, len(items))
@@ -121,10 +136,10 @@ def score_all(
 
 
 def _parts(items: Sequence[ScoreItem]) -> Iterator[list[int]]:
-    """Indices of up to `_GROUP` items with one reference; each item is in one part."""
-    by_reference: dict[Path, list[int]] = {}
+    """Indices of up to `_GROUP` items with one reference and target; each item is in one part."""
+    by_reference: dict[tuple[Path, str], list[int]] = {}
     for index, item in enumerate(items):
-        by_reference.setdefault(item.reference, []).append(index)
+        by_reference.setdefault((item.reference, item.target), []).append(index)
     for indices in by_reference.values():
         for start in range(0, len(indices), _GROUP):
             yield indices[start : start + _GROUP]
@@ -156,7 +171,14 @@ def _score_group(group: _Group) -> list[Scores | str]:
     for work in group.work:
         scored = _or_reason(
             work.converted,
-            lambda path: score_file(reference, path, protocol=protocol, metrics=metrics),
+            lambda path: score_file(
+                reference,
+                path,
+                protocol=protocol,
+                metrics=metrics,
+                speakers=group.speakers,
+                target=group.target,
+            ),
         )
         if isinstance(scored, Scores):
             if work.is_reference:

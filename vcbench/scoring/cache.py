@@ -24,13 +24,15 @@ _SOURCES = (
     "vcbench.audio",
     "vcbench.dtw",
     "vcbench.protocols",
+    "vcbench.scoring.enrolment",
     "vcbench.scoring.pair",
+    "vcbench.speakers",
     "vcbench.world",
 )
 
 
-# Packages that analyse and align, and may change with their versions.
-_PACKAGES = ("pyworld", "pysptk", "soxr", "fastdtw")
+# Packages that analyse, align and measure, and may change with their versions.
+_PACKAGES = ("pyworld", "pysptk", "soxr", "fastdtw", "pystoi", "pesq")
 
 
 def version(protocol: str, metrics: Mapping[str, Plugin]) -> str:
@@ -47,9 +49,9 @@ def version(protocol: str, metrics: Mapping[str, Plugin]) -> str:
     )
 
 
-def entry(version: str, reference_sha256: str, converted_sha256: str) -> Path:
-    """Where the scores of two files are or will be."""
-    key = fingerprint.of_json([version, reference_sha256, converted_sha256])
+def entry(version: str, *parts: str) -> Path:
+    """Where scores are or will be; `parts` tell which: what both files hold, and more."""
+    key = fingerprint.of_json([version, *parts])
     return paths.cache_dir() / "scores" / key[:2] / f"{key}.json"
 
 

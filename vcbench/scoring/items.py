@@ -10,11 +10,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ScoreItem:
-    """Two files to compare; `labels` is whatever the caller wants to find again in the result."""
+    """Two files to compare; `labels` is whatever the caller wants to find again in the result.
+
+    target: whose voice is meant, for metrics that compare with speakers' training speech.
+    """
 
     reference: Path
     converted: Path
     labels: Any = None
+    target: str = ""
 
 
 @dataclass(frozen=True)

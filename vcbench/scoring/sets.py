@@ -64,9 +64,13 @@ def score_sets(
     metrics: Sequence[str],
     registry: Registry,
     jobs: int,
+    speakers: Mapping[str, Sequence[Path]] | None = None,
+    target: str = "",
     progress: ProgressCallback | None = None,
 ) -> list[ScoredSet]:
     """Score each system's files against the references of the same ids; files are by id.
+
+    speakers, target: training speech by name and whose voice is meant, see `score_all`.
 
     Raises `UsageError` if a system has no id in common with the references; otherwise as
     `score_all`.
@@ -79,7 +83,7 @@ def score_sets(
                 f"{system}: none of its {len(files)} ids ({min(files)}, ...) is among the "
                 f"{len(reference)} of the references ({min(reference)}, ...); ids must be equal"
             )
-        items += [ScoreItem(reference[id_], files[id_], id_) for id_ in sorted(both)]
+        items += [ScoreItem(reference[id_], files[id_], id_, target) for id_ in sorted(both)]
     results = iter(
         score_all(
             items,
@@ -87,6 +91,7 @@ def score_sets(
             metrics=metrics,
             registry=registry,
             jobs=jobs,
+            speakers=speakers,
             progress=progress,
         )
     )
