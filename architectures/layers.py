@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from architectures.convolution import convolve
 from architectures.padding import same_padding
 
 Norm = Literal["instance", "instance-affine", "none"]
@@ -28,7 +29,8 @@ class SameConv1d(nn.Conv1d):
         super().__init__(inputs, outputs, kernel, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(same_padding(x, kernel=self.kernel_size, stride=self.stride))
+        padded = same_padding(x, kernel=self.kernel_size, stride=self.stride)
+        return convolve(padded, self.weight, self.bias, stride=self.stride)
 
 
 class SameConv2d(nn.Conv2d):
@@ -52,7 +54,8 @@ class SameConv2d(nn.Conv2d):
         self.padded_kernel = [k if e == "same" else 1 for k, e in zip(kernel, edges, strict=True)]
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(same_padding(x, kernel=self.padded_kernel, stride=self.stride))
+        padded = same_padding(x, kernel=self.padded_kernel, stride=self.stride)
+        return convolve(padded, self.weight, self.bias, stride=self.stride)
 
 
 class PixelShuffle1d(nn.Module):

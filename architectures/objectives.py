@@ -65,7 +65,6 @@ def _on_probabilities(scores: Tensor, *, are_real: bool) -> Tensor:
 @register_objective("lsgan", paper="Mao et al., 2017, arXiv:1611.04076")
 def lsgan(*, sigmoid: bool) -> Objective:
     """Least squares; behind a sigmoid its gradient vanishes once the discriminator is sure."""
-    del sigmoid  # the same formula either way: that it then works badly is what one may measure
 
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:
         return ((real - 1).square().mean() + fake.square().mean()) / 2
@@ -73,7 +72,10 @@ def lsgan(*, sigmoid: bool) -> Objective:
     def generator(fake: Tensor) -> Tensor:
         return (fake - 1).square().mean()
 
-    return Objective(discriminator, generator, chance_loss=0.25)
+    # The same formula either way: that it works badly behind a sigmoid is what one may measure.
+    return Objective(
+        discriminator, generator, chance_loss=0.25, generator_bound=1.0 if sigmoid else None
+    )
 
 
 @register_objective("hinge", paper="Lim and Ye, 2017, arXiv:1705.02894")

@@ -261,8 +261,10 @@ def saved(
         iteration=1,
         training={"networks": networks.state_dict(), "conversion": {"weights": {}}},
         statistics=statistics,
-        pending={"count": 0},
+        pending={},
+        log="",
         torch_rng=torch.get_rng_state(),
+        cuda_rng=None,
         crops_sha256="00" * 32,
         generator_sha256="11" * 32,
         seconds=1.5,
@@ -388,6 +390,16 @@ def test_a_trained_system_converts_with_its_checkpoint(
         # float32 in the generator against float64 here.
         gain = min(1.0, 32767 / 32768 / np.max(np.abs(expected)))
         np.testing.assert_allclose(found, gain * expected, atol=2e-4)
+
+
+def test_a_damaged_checkpoint_says_how_to_get_another(spoken: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "c.pt").write_bytes(b"PK")
+    with pytest.raises(DataError) as caught:
+        run_task(task(tmp_path / "out", spoken, checkpoint=tmp_path / "c.pt"))
+    assert str(caught.value) == (
+        f"{tmp_path}/c.pt: not a readable checkpoint: damaged, or something else (BadZipFile); "
+        "delete it and run again: training goes on from the one before it"
+    )
 
 
 def listing(folder: Path) -> dict[str, int]:

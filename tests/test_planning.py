@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -329,6 +330,57 @@ def test_what_is_done_and_what_was_begun(place: Workplace) -> None:
     fresh = place.plan(fresh=True).cells
     assert not any(planned.done for planned in fresh)
     assert {planned.reason for planned in fresh} == {"--fresh: trained again from the start"}
+
+
+def test_deterministic_cells_are_others(place: Workplace) -> None:
+    """A GPU may compute other numbers for them."""
+    before, after = place.plan(), place.plan(deterministic=True)
+    assert {p.cell.deterministic for p in before.cells} == {False}
+    assert {p.cell.deterministic for p in after.cells} == {True}
+    assert not {p.key for p in before.cells} & {p.key for p in after.cells}
+
+
+def test_a_key_begins_with_its_family(place: Workplace) -> None:
+    """What changes over time alone is not in it: see `vcbench.other_lengths`."""
+
+    def families(*changes: str) -> list[str]:
+        return [planned.key.partition("-")[0] for planned in place.plan(*changes).cells]
+
+    before = families()
+    assert len(set(before)) == 4
+    for change in ("iterations=7", "learning_rate_decay=none", "identity_until=3"):
+        assert families(f"training.{change}") == before
+    for change in ("batch_size=2", "log_every=7", "learning_rate_generator=0.1"):
+        assert not set(families(f"training.{change}")) & set(before)
+
+
+def test_what_a_longer_training_can_go_on_from(place: Workplace) -> None:
+    shorter, *_ = place.plan("training.learning_rate_decay=none").cells
+    shorter.folder.mkdir(parents=True)
+    torch.save({}, shorter.folder / "checkpoint.pt")
+    (shorter.folder / "status.json").write_text('{"iterations": 6}')
+    (shorter.folder / "cell.json").write_text(json.dumps(shorter.cell.to_json()))
+    longer, *others = place.plan("training.learning_rate_decay=none", "training.iterations=9").cells
+    assert longer.other is not None
+    assert longer.other.checkpoint == shorter.folder / "checkpoint.pt"
+    missing = "no result for this configuration, data and code yet"
+    on = "goes on from one with another schedule, after its 6 iterations"
+    assert longer.reason == f"{missing}; {on}"
+    assert {planned.reason for planned in others} == {missing}
+    decaying, *_ = place.plan("training.iterations=9").cells
+    assert decaying.reason == (
+        f"{missing}; one with another schedule has done 6 iterations, but cannot be gone on from: "
+        "the learning rate of iteration 6 would have been different"
+    )
+    fresh, *_ = place.plan(
+        "training.learning_rate_decay=none", "training.iterations=9", fresh=True
+    ).cells
+    assert fresh.other is None
+    previous = longer.folder / "checkpoint.previous.pt"  # killed between two renames
+    previous.parent.mkdir()
+    previous.touch()
+    begun, *_ = place.plan("training.learning_rate_decay=none", "training.iterations=9").cells
+    assert (begun.reason, begun.other) == ("begun before: continues from its checkpoint", None)
 
 
 def test_only_some_cells(place: Workplace) -> None:

@@ -233,11 +233,32 @@ def test_a_cell_that_fails_costs_only_its_own_row(home: Home, tmp_path: Path) ->
     run = home.latest.parents[1] / "broken" / "latest"
     status = {c["system"]: c for c in cells(run)}
     assert status["one-d"]["status"] == "failed"
-    assert "became nan between iterations 1 and 2" in status["one-d"]["reason"]
+    assert "at iteration 1 the generator_adversarial loss became nan" in status["one-d"]["reason"]
     assert all(c["status"] == "ok" for name, c in status.items() if name != "one-d")
     rows = {r["system"]: r for r in json.loads((run / "leaderboard.json").read_text())["rows"]}
     assert rows["one-d"]["rank"] is None
     assert rows["two-d"]["rank"] == 1
+
+
+@pytest.mark.slow
+def test_a_longer_training_goes_on_from_a_shorter_one(home: Home, tmp_path: Path) -> None:
+    suite = tmp_path / "longer.yaml"
+    system_2d = small_corpus.SUITE[small_corpus.SUITE.index("  two-d:") :]
+    text = small_corpus.SUITE.replace(system_2d[: system_2d.index("training:")], "")
+    suite.write_text(text.replace("suite: small", "suite: longer"), encoding="utf-8")
+    run = home.latest.parents[1] / "longer" / "latest"
+    same = ["--set", "training.learning_rate_decay=none"]
+    found = []
+    for options in (["--set", "training.iterations=4"], [], ["--fresh"]):
+        done = home.run(*same, *options, suite=suite)
+        assert done.returncode == 0, done.stderr
+        (trained, *_) = cells(run)
+        found.append((trained["iterations"], (run / "results.csv").read_bytes(), done.stderr))
+    on = "one-d/LOW-HIGH/0: goes on from one with another schedule, after its 4 iterations"
+    assert [on in said for _, _, said in found] == [False, True, False]
+    assert [iterations for iterations, _, _ in found] == [4, 6, 6]
+    assert found[1][1] == found[2][1]
+    assert found[0][1] != found[1][1]
 
 
 @pytest.mark.slow

@@ -23,7 +23,9 @@ HARMLESS = {
     "vcbench.fingerprint",  # makes the keys
     "vcbench.parallel",
     "vcbench.paths",
+    "vcbench.signatures",  # says which files a key is made of
     "vcbench.training",
+    "vcbench.training.tensorboard",  # only looks
 }
 
 

@@ -15,6 +15,7 @@ from vcbench.external_speech import external_wavs
 from vcbench.parallel import map_processes
 from vcbench.planning import Plan
 from vcbench.terminal import say
+from vcbench.training.files import CHECKPOINT
 from vcbench.units import Direction, Outputs, Unit
 from vcbench.world import pyworld_version
 
@@ -113,7 +114,7 @@ def _task(
         inputs=inputs,
         outputs=tuple(folder / version / direction.file_name / name for name in names),
         parameters=plan.parameters,
-        checkpoint=unit.planned.folder / "checkpoint.pt" if unit.planned else None,
+        checkpoint=unit.planned.folder / CHECKPOINT if unit.planned else None,
         plugin_files=unit.planned.cell.plugin_files if unit.planned else (),
         statistics_from=statistics,
         parallel=parallel,

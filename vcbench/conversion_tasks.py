@@ -15,6 +15,7 @@ import numpy as np
 
 from vcbench import audio, features, world
 from vcbench.conversion import Mapping, VoiceConverter, trained_converter, unchanged
+from vcbench.errors import DataError
 from vcbench.normalization import SpeakerStatistics
 from vcbench.parallel_gmm import ParallelGmm, folds
 from vcbench.world import Array, FeatureParameters
@@ -110,10 +111,16 @@ def _one_torch_thread() -> Iterator[None]:
 
 def _trained(task: ConversionTask, path: Path) -> Renderer:
     from vcbench.plugins import Registry
-    from vcbench.training.checkpoint import Checkpoint
+    from vcbench.training.checkpoint import Checkpoint, UnusableCheckpoint
 
     registry = Registry(task.plugin_files)
-    converter = trained_converter(Checkpoint.load(path), registry, task.direction)
+    try:
+        checkpoint = Checkpoint.load(path)
+    except UnusableCheckpoint as error:
+        raise DataError(
+            f"{error}; delete it and run again: training goes on from the one before it"
+        ) from None
+    converter = trained_converter(checkpoint, registry, task.direction)
     return lambda path: converter(features.load(path))
 
 

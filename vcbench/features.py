@@ -90,6 +90,8 @@ class FeatureStore:
             except DataError as error:
                 problems.append(str(error))
         missing = {path: u for u, path in paths.items() if not is_complete(path)}
+        # The longest first: begun last, one alone would be waited for at the end.
+        missing = dict(sorted(missing.items(), key=lambda m: -m[1].path.stat().st_size))
         work = [(u.path, path, self.parameters) for path, u in missing.items()]
         report = (lambda n: progress("extracting features", n, len(work))) if progress else None
         reasons = map_processes(_extract_one, work, jobs=jobs, on_done=report)

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import sysconfig
 from collections.abc import Iterable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -42,26 +43,44 @@ def of_sources(sources: Iterable[str | Path]) -> str:
 def sources_of(module: str) -> set[Path]:
     """Source files of a module and of all that it imports, directly or not, as far as it is not
     an installed package's: of those, its own package and vcbench's plugins count, the others are
-    known by their versions."""
+    known by their versions. Nothing is imported but packages' own `__init__`."""
     found: dict[str, Path] = {}
     waiting = [module]
     own = {module.partition(".")[0], "architectures", "metrics"}
     while waiting:
         name = waiting.pop()
-        try:
-            spec = importlib.util.find_spec(name)
-        except (ImportError, AttributeError, ValueError):  # a function, say, not a module
+        package, _, below = name.partition(".")
+        if name in found or package == "vcbench":
             continue
-        if name in found or not spec or not spec.origin or not spec.origin.endswith(".py"):
+        # Looking for a submodule imports what it is in: an installed package may take seconds, and
+        # what is in a module that is no package is a function, say.
+        if below and package not in own and _is_foreign(_spec(package)):
             continue
-        package = name.partition(".")[0]
-        if package == "vcbench" or (package not in own and _is_installed(Path(spec.origin))):
+        holder = _spec(name.rpartition(".")[0]) if below else None
+        if below and (holder is None or holder.submodule_search_locations is None):
+            continue
+        spec = _spec(name)
+        if not spec or not spec.origin or not spec.origin.endswith(".py"):
+            continue
+        if package not in own and _is_foreign(spec):
             continue
         found[name] = Path(spec.origin)
         is_package = spec.submodule_search_locations is not None
         inside = name if is_package else name.rpartition(".")[0]
         waiting += _imported_names(found[name].read_text(encoding="utf-8"), inside)
     return set(found.values())
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    """Where a module lies; None if there is none, or it cannot be told."""
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, AttributeError, ValueError):
+        return None
+
+
+def _is_foreign(spec: ModuleSpec | None) -> bool:
+    return spec is not None and spec.origin is not None and _is_installed(Path(spec.origin))
 
 
 def _is_installed(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -127,9 +127,18 @@ def layer_table(network: nn.Module, inputs: Tensor) -> list[Layer]:
 def count_macs(network: nn.Module, inputs: Tensor) -> int:
     """Multiply-accumulates of one forward pass: convolutions and matrix products, as PyTorch's
     own counter sees them (it counts two operations for each)."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False, custom_mapping=KNOWN_FLOPS) as counter, torch.no_grad():
         network(inputs)
     return int(counter.get_total_flops()) // 2
+
+
+def _linear_flops(x: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -> int:
+    """Operations of (rows, inputs) times (outputs, inputs), two for each multiplication."""
+    return 2 * x[0] * x[1] * weight[0]
+
+
+# What `architectures.convolution` computes with, which the counter does not know.
+KNOWN_FLOPS = {torch.ops.mkldnn._linear_pointwise: _linear_flops}
 
 
 def _of_torch(module: nn.Module) -> type | None:

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 from vcbench import fingerprint, protocols
 from vcbench.errors import DataError, PluginError, VcbenchError
 from vcbench.features import FeatureStore, is_complete
+from vcbench.other_lengths import OtherLength, find
 from vcbench.suite import select
 from vcbench.training.cell import Cell, ComponentSpec, Recipe
+from vcbench.training.files import CHECKPOINT, STATUS, previous_of, read_status
 from vcbench.world import FeatureParameters
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from vcbench.plugins import Kind
     from vcbench.suite import Cell as SuiteCell
     from vcbench.suite import Suite
+
+
+# Beside the code of training, what decides whether a system can be trained.
+_CHECK_SOURCES = ("vcbench.system_check",)
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,8 @@ class Speech:
 class PlannedCell:
     """A cell, its content key, the folder of its results, and whether they are there.
 
-    reason: why it is not done, or where it was found.
+    reason: why it is not done, or where it was found. other: where it is neither done nor begun, a
+    training with another schedule that it might go on from.
     """
 
     cell: Cell
@@ -61,10 +68,11 @@ class PlannedCell:
     done: bool
     reason: str
     fresh: bool = False
+    other: OtherLength | None = None
 
     def status(self) -> dict[str, Any]:
         """What training left in `status.json`."""
-        return dict(json.loads((self.folder / "status.json").read_text(encoding="utf-8")))
+        return dict(json.loads((self.folder / STATUS).read_text(encoding="utf-8")))
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,7 @@ def make_plan(
     data_dir: Path,
     cache_dir: Path,
     device: str,
+    deterministic: bool = False,
     only: str | None = None,
     fresh: bool = False,
     progress: ProgressCallback | None = None,
@@ -109,34 +118,53 @@ def make_plan(
     everything = (*suite.cells(), *suite.external_cells(), *suite.baseline_cells())
     chosen = select(everything, only) if only else everything
     left_out = [cell for cell in everything if cell not in chosen]
-    cells = [
-        _planned(_cell(suite, c, speech, paths, parameters, device), suite, cache_dir, fresh)
+    trained = [
+        replace(_cell(suite, c, speech, paths, parameters, device), deterministic=deterministic)
         for c in chosen
         if c.seed is not None
     ]
+    code = _code_of_systems(trained, suite)
+    cells = [_planned(cell, suite, cache_dir, fresh, code[cell.system]) for cell in trained]
     baselines = [c for c in chosen if c.system in suite.baselines]
     external = [c for c in chosen if c.system in suite.external]
     data = _data_fingerprint(paths)
     return Plan(suite, speech, parameters, paths, cells, baselines, external, left_out, data)
 
 
-def check_systems(plan: Plan) -> None:
+def check_systems(plan: Plan, cache_dir: Path) -> None:
     """Build each system that has yet to be trained once, before hours go into its neighbours.
 
+    Which ones went well is remembered in `cache_dir`/checks: a full-size system takes seconds.
     Raises `PluginError` with a line for each that cannot be trained, and where it was written.
     """
-    from vcbench.system_check import check_system
-
     problems = []
     first = {p.cell.system: p.cell for p in reversed(plan.cells) if not p.done}
+    code = _code_of_systems(list(first.values()), plan.suite)
     for name, system in plan.suite.systems.items():
-        if name in first:
-            try:
-                check_system(_as_given(first[name], plan.suite), plan.suite.registry)
-            except VcbenchError as error:
-                problems.append(f"{system.place}: systems.{name}: {error}")
+        if name not in first:
+            continue
+        passed = cache_dir / "checks" / _check_key(first[name], code[name])
+        if passed.exists():
+            continue
+        from vcbench.system_check import check_system
+
+        try:
+            check_system(_as_given(first[name], plan.suite), plan.suite.registry)
+        except VcbenchError as error:
+            problems.append(f"{system.place}: systems.{name}: {error}")
+        else:
+            passed.parent.mkdir(parents=True, exist_ok=True)
+            passed.touch()
     if problems:
         raise PluginError("\n".join(problems))
+
+
+def _check_key(cell: Cell, code: str) -> str:
+    """Of all that the check of a system may look at: the cell but for whose speech it trains on."""
+    described = cell.identity()
+    for name in ("source", "target", "seed", "train_features", "validation_features", "device"):
+        del described[name]
+    return fingerprint.of_json([described, code, fingerprint.of_sources(_CHECK_SOURCES)])
 
 
 def _as_given(cell: Cell, suite: Suite) -> Cell:
@@ -268,28 +296,34 @@ def _disjoint(
     return kept
 
 
-def _planned(cell: Cell, suite: Suite, cache_dir: Path, fresh: bool) -> PlannedCell:
-    key = cell.key(suite.registry)
+def _code_of_systems(cells: Sequence[Cell], suite: Suite) -> dict[str, str]:
+    """`Cell.code` by the system's name: its cells have the same plugins."""
+    first = {cell.system: cell for cell in reversed(cells)}
+    return {name: cell.code(suite.registry) for name, cell in first.items()}
+
+
+def _planned(cell: Cell, suite: Suite, cache_dir: Path, fresh: bool, code: str) -> PlannedCell:
+    key = cell.key(suite.registry, code=code)
     folder = cache_dir / "cells" / key
     done = _has_result(folder)
+    other = None
     if fresh:
         reason = "--fresh: trained again from the start"
     elif done:
         reason = "trained before"
-    elif (folder / "checkpoint.pt").exists():
+    elif (folder / CHECKPOINT).exists() or previous_of(folder / CHECKPOINT).exists():
         reason = "begun before: continues from its checkpoint"
     else:
         reason = "no result for this configuration, data and code yet"
-    return PlannedCell(cell, key, folder, done and not fresh, reason, fresh)
+        other = find(folder, cell.recipe)
+        if other is not None:
+            reason += f"; {other}"
+    return PlannedCell(cell, key, folder, done and not fresh, reason, fresh, other)
 
 
 def _has_result(folder: Path) -> bool:
     """Whether training ended there, and what it left was not damaged since."""
-    try:
-        json.loads((folder / "status.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return zipfile.is_zipfile(folder / "checkpoint.pt")
+    return read_status(folder) is not None and zipfile.is_zipfile(folder / CHECKPOINT)
 
 
 def _data_fingerprint(paths: Mapping[Utterance, Path]) -> str:

@@ -110,12 +110,14 @@ class Objective:
     """An adversarial objective, as the functions of scores (tensors) that are minimised.
 
     `chance_loss` is the discriminator's loss when it cannot tell real from fake: a loss far below
-    it for long means a saturated discriminator.
+    it for long means a saturated discriminator. `generator_bound` is the loss that a generator has
+    where its discriminator is sure of every fake, or None where that grows without bound.
     """
 
     discriminator: Callable[[Any, Any], Any]  # (real scores, fake scores) -> scalar
     generator: Callable[[Any], Any]  # fake scores -> scalar
     chance_loss: float
+    generator_bound: float | None = None
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -318,7 +320,7 @@ class Registry:
                 f"{kind} '{name}' ({declaration.origin}) cannot be used: {declaration.problem}"
             )
         module = _import(declaration.module, label=f"{kind} '{name}' ({declaration.origin})")
-        for plugin in _marked(module):
+        for plugin in marked(module):
             if (plugin.kind, plugin.name) == (kind, name):
                 return plugin
         raise PluginError(
@@ -357,7 +359,7 @@ def _declared_in(module: str, label: str) -> list[Declaration]:
     if found and len(found) == registrations(tree):
         return found
     try:
-        plugins = _marked(_import(module, label=label))
+        plugins = marked(_import(module, label=label))
     except PluginError as error:
         return [*found, _with_problem(unknown, str(error))]
     seen = {(d.kind, d.name) for d in found}
@@ -399,7 +401,8 @@ def _import(module: str, *, label: str) -> ModuleType:
         raise PluginError(f"{label} cannot be imported: {reason}") from error
 
 
-def _marked(module: ModuleType) -> list[Plugin]:
+def marked(module: ModuleType) -> list[Plugin]:
+    """What the module's decorators have marked, and what it imported of that."""
     plugins = []
     for value in vars(module).values():
         mark = getattr(value, _MARK, None)

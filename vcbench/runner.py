@@ -19,12 +19,13 @@ from vcbench.engines import Engine, TrainingTask
 from vcbench.errors import DataError, VcbenchError, some_of
 from vcbench.external_speech import check_external
 from vcbench.features import FeatureStore
+from vcbench.other_lengths import take_over
 from vcbench.parallel import threads_per_job
 from vcbench.planning import Plan, PlannedCell, check_systems
 from vcbench.scoring import ScoreItem, ScoreResult, score_all
 from vcbench.store import CellRecord, RunFolder
 from vcbench.terminal import say
-from vcbench.training.log import write_json
+from vcbench.training.files import CELL, write_json
 from vcbench.units import Outputs, Unit, UtteranceLabels, left_out, units_of
 from vcbench.watching import watcher
 
@@ -50,15 +51,18 @@ def run(
     jobs: int,
     engine: Engine,
     command: Sequence[str],
+    tensorboard: bool = False,
     progress: ProgressCallback | None = None,
 ) -> RunResult:
     """Do what `plan` says and write the report; see the module.
+
+    tensorboard: the cells that are trained write event files into their folders.
 
     Raises `DataError` if recordings cannot be used, before anything is trained.
     """
     from vcbench import reporting
 
-    check_systems(plan)
+    check_systems(plan, cache_dir)
     check_external(plan)
     _extract_features(plan, cache_dir, jobs, progress)
     state = environment.git_state()
@@ -66,7 +70,7 @@ def run(
     folder.write_json("plan.json", [_plan_entry(planned) for planned in plan.cells])
     units = units_of(plan)
     try:
-        _train(units, engine)
+        _train(units, engine, tensorboard=tensorboard)
         outputs = convert_units(plan, units, cache_dir, jobs, progress)
         scores = _score(plan, units, outputs, jobs, progress)
         # Before anything else can go wrong: these took the longest.
@@ -126,14 +130,19 @@ def _plan_entry(planned: PlannedCell) -> dict[str, Any]:
     }
 
 
-def _train(units: Sequence[Unit], engine: Engine) -> None:
+def _train(units: Sequence[Unit], engine: Engine, *, tensorboard: bool) -> None:
     """Train what is missing; afterwards every record tells how its cell ended."""
     trained = [(u, u.planned) for u in units if u.planned]
     missing = [(u, p) for u, p in trained if not p.done]
     # Systems that differ in name alone, or in nothing that this cell's training uses, share it.
     sharing: dict[TrainingTask, list[Unit]] = {}
     for unit, planned in missing:
-        task = TrainingTask(planned.cell.id, planned.folder, planned.cell.recipe.iterations)
+        task = TrainingTask(
+            planned.cell.id,
+            planned.folder,
+            planned.cell.recipe.iterations,
+            tensorboard=tensorboard,
+        )
         same = next((t for t in sharing if t.folder == planned.folder), None)
         if same is None:
             _prepare(planned)
@@ -165,7 +174,11 @@ def _prepare(planned: PlannedCell) -> None:
     planned.folder.mkdir(parents=True, exist_ok=True)
     if planned.fresh:
         begun.touch()
-    write_json(planned.folder / "cell.json", planned.cell.to_json())
+    write_json(planned.folder / CELL, planned.cell.to_json())
+    if planned.other is not None:
+        say(f"{planned.cell.id}: {planned.other}")
+        if not planned.other.obstacle:
+            take_over(planned.other, planned.folder)
 
 
 def _forget(folder: Path) -> None:

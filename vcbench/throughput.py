@@ -20,6 +20,7 @@ from typing import Any
 
 from vcbench import child
 from vcbench.errors import VcbenchError
+from vcbench.training.files import CELL, CHECKPOINT
 
 FRAMES = 128  # of the generator's input, as in the paper's figure
 
@@ -60,7 +61,7 @@ def measure(cell_folder: Path, wav: Path, *, seconds: float) -> list[Row]:
     from vcbench.training.models import build_networks, build_objective, count_parameters
     from vcbench.training.step import CycleGan
 
-    cell = Cell.read(cell_folder / "cell.json")
+    cell = Cell.read(cell_folder / CELL)
     registry = Registry(cell.plugin_files)
     rows: list[Row] = []
 
@@ -109,7 +110,7 @@ def measure(cell_folder: Path, wav: Path, *, seconds: float) -> list[Row]:
     add_spread("generator", "real_time_factor", real_time, "s/s")
 
     # Loaded only now: a checkpoint's weights and moments are no part of what training takes.
-    checkpoint = Checkpoint.load(cell_folder / "checkpoint.pt")
+    checkpoint = Checkpoint.load(cell_folder / CHECKPOINT)
     convert = trained_converter(
         checkpoint, registry, f"{cell.source}>{cell.target}", device=cell.device
     )

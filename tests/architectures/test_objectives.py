@@ -241,6 +241,23 @@ def test_chance_is_the_best_that_a_constant_discriminator_can_do(name: str, sigm
 
 
 @each
+def test_the_generators_bound_is_what_a_sure_discriminator_leaves_it(
+    name: str, sigmoid: bool
+) -> None:
+    found = objective(name, sigmoid=sigmoid)
+    assert (found.generator_bound is not None) == ((name, sigmoid) == ("lsgan", True))
+    # Ever surer that all are fakes.
+    logits = -torch.logspace(0, 1.9, 20, dtype=torch.float64)
+    losses = [found.generator(torch.sigmoid(z) if sigmoid else z).item() for z in logits]
+    assert losses == sorted(losses)
+    if found.generator_bound is None:
+        assert losses[-1] > 70
+    else:
+        assert losses[-1] == pytest.approx(found.generator_bound)
+        assert max(losses) <= found.generator_bound
+
+
+@each
 def test_which_way_each_side_pulls(name: str, sigmoid: bool) -> None:
     found = objective(name, sigmoid=sigmoid)
     real, fake = (torch.full((2, 1, 3), 0.5, requires_grad=True) for _ in range(2))

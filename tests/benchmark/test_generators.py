@@ -1,20 +1,30 @@
-"""Speed of every registered generator: `pytest --benchmark`."""
+"""The speed gates: `pytest --benchmark` fails where a built-in generator or the training step is
+slower than its frozen copy (see `freeze.py`), or has other parameters, MACs or operators.
+
+Each gate leaves its name as the property "gate" of its test, and what it measured as "figure"; the
+conftest of the repository prints the figures, and fails the run if a gate is missing.
+`--benchmark-json FILE` keeps the times of what is gated, by pytest-benchmark, with the ratio to the
+frozen copy beside them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from vcbench.inspection import count_macs
+from vcbench.bench import counts
+from vcbench.bench.generators import PHASES, WHAT, Phase, built_in, compare_prepared, prepared
+from vcbench.bench.paired import TOLERANCE
+from vcbench.discovery import NETWORKS, Kind
+from vcbench.errors import VcbenchError
 from vcbench.plugins import Registry
-from vcbench.training.cell import ComponentSpec
-from vcbench.training.models import build_module, count_parameters, isolated_rng
 
-FRAMES = 128
-N_MCEP = 24
+Record = Callable[[str, object], None]
+REGISTRY = Registry()
 
 
 @pytest.fixture
@@ -26,21 +36,48 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", Registry().names("generator"))
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("name", built_in(REGISTRY, "generator"))
 @pytest.mark.usefixtures("one_thread")
-def test_generator(name: str, benchmark: BenchmarkFixture) -> None:
-    """Forward pass of one full-size generator on 24 x 128, batch 1, one thread."""
-    with isolated_rng("benchmark", name):
-        spec = ComponentSpec(name)
-        generator = build_module(Registry(), "generator", spec, n_mcep=N_MCEP, scale=1.0).eval()
-        mcep = torch.randn(1, N_MCEP, FRAMES)
+def test_speed(
+    name: str, phase: Phase, benchmark: BenchmarkFixture, record_property: Record
+) -> None:
+    """Batch 1, 24 x 128, one thread; in turns with the frozen copy."""
+    record_property("gate", f"{name} {phase}")
+    try:
+        live, frozen = prepared(name, phase)
+    except VcbenchError as error:
+        pytest.fail(str(error), pytrace=False)
+    found = compare_prepared(live, frozen)
+    low, high = found.ci95
+    said = (
+        f"{name}, {WHAT[phase]}: {found.ratio:.3f} times the frozen copy's {found.clock} "
+        f"(95 %: {low:.3f} to {high:.3f}, {found.pairs} pairs)"
+    )
+    benchmark.extra_info |= {"ratio": found.ratio, "ci95": found.ci95, "verdict": found.verdict}
+    benchmark.pedantic(live, rounds=5)
+    record_property("figure", f"{found.verdict:6} {said}")
+    if found.verdict == "slower":
+        pytest.fail(f"{said}: more than {1 + TOLERANCE}, slower", pytrace=False)
+    if found.verdict == "unsure":
+        warnings.warn(f"{said}: unsure whether more than {1 + TOLERANCE}", stacklevel=1)
 
-    def forward() -> torch.Tensor:
-        with torch.inference_mode():
-            return generator(mcep)
 
-    output = benchmark.pedantic(forward, rounds=20, warmup_rounds=3)
-    benchmark.extra_info["parameters"] = count_parameters(generator)
-    benchmark.extra_info["macs"] = count_macs(generator, mcep)
-    assert output.shape == mcep.shape
-    assert torch.isfinite(output).all()
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in NETWORKS for name in built_in(REGISTRY, kind)]
+)
+def test_counts(kind: Kind, name: str, record_property: Record) -> None:
+    record_property("gate", f"{name} counts")
+    recorded = counts.recorded()[kind]
+    if name not in recorded:
+        pytest.fail(f"{kind} '{name}' has no frozen counts: run freeze.py", pytrace=False)
+    found = counts.differences(recorded[name], counts.count(REGISTRY, kind, name))
+    if found:
+        pytest.fail(f"{kind} '{name}': {'; '.join(found)}; see freeze.py", pytrace=False)
+    if counts.torch_version() not in recorded[name]["operators"]:
+        known = ", ".join(recorded[name]["operators"])
+        warnings.warn(
+            f"{kind} '{name}': operators were counted with PyTorch {known}, not with "
+            f"{counts.torch_version()}: not compared; freeze.py counts them",
+            stacklevel=1,
+        )

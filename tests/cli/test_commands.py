@@ -99,6 +99,8 @@ def test_plan_tells_what_is_done_and_runs_nothing(
         ("two-d/LOW-HIGH/0", True, "trained before"),
         ("two-d/LOW-HIGH/1", False, "no result for this configuration, data and code yet"),
     ]
+    other = json.loads(output(capsys, *arguments, "--deterministic"))
+    assert not any(c["done"] for c in other["cells"])
 
 
 def test_report_renders_a_run_again(

@@ -94,6 +94,16 @@ def test_values_that_are_not_finite_are_left_out_and_an_empty_panel_is_not_drawn
     assert loss_panels(frame.assign(value=np.nan), styles(["a", "b"])) == []
 
 
+def test_the_change_says_what_it_is_and_stands_behind_the_losses() -> None:
+    frame = pd.concat([curves(10 * MAX_POINTS, name=n) for n in ("change", "validation", "cycle")])
+    panels = loss_panels(frame, styles(["a", "b"]))
+    assert [p.title for p in panels] == ["cycle", "validation", "change"]
+    assert panels[2].note == (
+        "no loss: mean |G(x) - x| / mean |x| on held-out speech; near 0 the generators return what "
+        "they are given; each point is the mean of 10 logged values"
+    )
+
+
 def test_learning_rates_and_speeds_are_not_losses() -> None:
     frame = pd.concat(
         [curves(3, name=n) for n in ("learning_rate_generator", "iterations_per_second", "cycle")]

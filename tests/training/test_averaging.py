@@ -17,8 +17,9 @@ from vcbench.training import loop
 from vcbench.training.averaging import ConversionWeights, average_decay
 from vcbench.training.cell import Recipe
 from vcbench.training.checkpoint import Checkpoint
+from vcbench.training.files import CHECKPOINT
 from vcbench.training.log import read_log
-from vcbench.training.loop import CHECKPOINT, train
+from vcbench.training.loop import train
 from vcbench.training.models import build_networks, conversion_networks
 
 GENERATORS = ("source_to_target.", "target_to_source.")
@@ -90,9 +91,9 @@ def test_the_weights_with_the_lowest_validation_loss_convert(
     seen: list[dict[str, Tensor]] = []
     results: Iterator[float] = iter(losses)
 
-    def validate(gan: Any, *_: Any) -> float:
+    def validate(gan: Any, *_: Any) -> dict[str, float]:
         seen.append({n: v.clone() for n, v in gan.networks.state_dict().items()})
-        return next(results)
+        return {"validation": next(results)}
 
     monkeypatch.setattr(loop, "_validate", validate)
     checkpoint, registry = trained(tmp_path, conversion_weights="best", validate_every=3)

@@ -13,7 +13,8 @@ from tiny_cells import tiny_cell
 from vcbench.errors import CellFailure
 from vcbench.training import log as log_module
 from vcbench.training.cell import Cell
-from vcbench.training.log import LOG, TrainingLog, last_line, read_log, write_json
+from vcbench.training.files import LOG, write_json
+from vcbench.training.log import TrainingLog, last_line, read_log
 
 
 class Clock:
@@ -35,15 +36,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def cell(tmp_path: Path) -> Cell:
-    return tiny_cell(tmp_path, recipe={"iterations": 100, "decay_start": 50})
+    return tiny_cell(tmp_path, recipe={"iterations": 100, "decay_start": 50, "log_every": 1})
 
 
-def add(log: TrainingLog, *values: float, clock: Clock | None = None) -> None:
+def add(log: TrainingLog, *values: float, first: int = 1, clock: Clock | None = None) -> None:
     """One iteration per value, of half a second each."""
-    for value in values:
+    for iteration, value in enumerate(values, start=first):
         if clock:
             clock.now_s += 0.5
-        log.add({"cycle": torch.tensor(value), "discriminator": torch.tensor(2 * value)})
+        losses = {"cycle": torch.tensor(value), "discriminator": torch.tensor(2 * value)}
+        log.add(losses, iteration)
 
 
 def test_a_line_holds_means_rates_and_speed(cell: Cell, tmp_path: Path, clock: Clock) -> None:
@@ -70,11 +72,11 @@ def test_validation_costs_no_training_time(cell: Cell, tmp_path: Path, clock: Cl
     log = TrainingLog(tmp_path, cell)
     add(log, 1.0, 1.0, 1.0, clock=clock)
     clock.now_s += 60
-    log.validation(3, 7.5)
+    log.validation(3, {"validation": 7.5, "change": 0.5})
     add(log, 1.0, clock=clock)
     log.write(4)
     validation, line = log.lines()
-    assert validation == {"iteration": 3, "validation": 7.5}
+    assert validation == {"iteration": 3, "validation": 7.5, "change": 0.5}
     assert line["iterations_per_second"] == pytest.approx(2.0)
 
 
@@ -83,7 +85,7 @@ def test_speed_after_going_on(cell: Cell, tmp_path: Path, clock: Clock) -> None:
     add(first, 1.0, 1.0, 1.0, clock=clock)
     second = TrainingLog(tmp_path, cell)
     clock.now_s += 60  # networks are built
-    second.restore(3, first.pending())
+    second.restore("", first.pending())
     add(second, 1.0, 1.0, clock=clock)
     second.write(5)
     assert second.lines()[0]["iterations_per_second"] == pytest.approx(2.0)
@@ -91,7 +93,7 @@ def test_speed_after_going_on(cell: Cell, tmp_path: Path, clock: Clock) -> None:
 
 def test_no_held_out_sentence_is_long_enough(cell: Cell, tmp_path: Path) -> None:
     log = TrainingLog(tmp_path, cell)
-    log.validation(3, None)
+    log.validation(3, {})
     assert log.lines() == []
 
 
@@ -100,12 +102,13 @@ def test_a_loss_that_is_no_number(value: float, cell: Cell, tmp_path: Path) -> N
     log = TrainingLog(tmp_path, cell)
     add(log, 1.0)
     log.write(1)
-    log.add({"cycle": torch.tensor(1.0), "discriminator": torch.tensor(value)})
     add(log, 1.0)
+    log.add({"cycle": torch.tensor(1.0), "discriminator": torch.tensor(value)}, 3)
+    add(log, math.nan)  # what follows from the first
     with pytest.raises(CellFailure) as caught:
-        log.write(3)
+        log.write(4)
     assert str(caught.value) == (
-        f"one-d/SF1-TM3/0: the discriminator loss became {value} between iterations 2 and 3; "
+        f"one-d/SF1-TM3/0: at iteration 3 the discriminator loss became {value}; "
         "try a smaller learning rate"
     )
     assert [line["iteration"] for line in log.lines()] == [1]
@@ -114,7 +117,40 @@ def test_a_loss_that_is_no_number(value: float, cell: Cell, tmp_path: Path) -> N
 def test_a_validation_loss_that_is_no_number(cell: Cell, tmp_path: Path) -> None:
     log = TrainingLog(tmp_path, cell)
     with pytest.raises(CellFailure, match="the validation loss became nan at iteration 7; try"):
-        log.validation(7, math.nan)
+        log.validation(7, {"validation": math.nan, "change": 0.5})
+
+
+def test_two_losses_that_break_in_one_iteration_are_both_named(cell: Cell, tmp_path: Path) -> None:
+    log = TrainingLog(tmp_path, cell)
+    add(log, 1.0, math.inf)
+    with pytest.raises(
+        CellFailure, match=r"at iteration 2 the cycle loss became inf \(and discriminator inf\);"
+    ):
+        log.check(2)
+
+
+def test_losses_are_copied(cell: Cell, tmp_path: Path) -> None:
+    """A step may write its losses into the same tensors each time, as a captured graph does."""
+    log = TrainingLog(tmp_path, cell)
+    loss = torch.tensor(1.0)
+    log.add({"cycle": loss}, 1)
+    loss.fill_(5.0)
+    log.add({"cycle": loss}, 2)
+    log.write(2)
+    assert log.lines()[0]["cycle"] == 3.0
+
+
+def test_losses_do_not_pile_up_unread(
+    cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_module, "UNREAD", 4)
+    log = TrainingLog(tmp_path, cell)
+    with pytest.raises(CellFailure, match="at iteration 2 the cycle"):
+        add(log, 1.0, math.nan, 1.0, 1.0)
+    log = TrainingLog(tmp_path, cell)
+    add(log, *map(float, range(10)))
+    log.write(10)
+    assert log.lines()[0]["cycle"] == 4.5
 
 
 def test_going_on_drops_later_lines_and_takes_up_the_sums(cell: Cell, tmp_path: Path) -> None:
@@ -122,19 +158,21 @@ def test_going_on_drops_later_lines_and_takes_up_the_sums(cell: Cell, tmp_path: 
     for log in (whole, killed):
         add(log, 0.1, 0.2)
         log.write(2)
-        log.validation(2, 1.0)
-        add(log, 0.3)
-    pending = killed.pending()
-    assert pending == {"count": 1, "cycle": pytest.approx(0.3), "discriminator": pytest.approx(0.6)}
-    add(killed, 9.0)
+        log.validation(2, {"validation": 1.0})
+        add(log, 0.3, first=3)
+        log.check(3)
+    text, pending = killed.text(), killed.pending()
+    assert {name: count for name, (_, count) in pending.items()} == {"cycle": 1, "discriminator": 1}
+    assert pending["discriminator"][0] == pytest.approx(0.6)
+    add(killed, 9.0, first=4)
     killed.write(4)
-    killed.validation(4, 9.0)
+    killed.validation(4, {"validation": 9.0})
     with killed.path.open("a") as file:
         file.write('{"iteration": 5, "cyc')
     resumed = TrainingLog(tmp_path / "killed", cell)
-    resumed.restore(3, pending)
+    resumed.restore(text, pending)
     for log in (whole, resumed):
-        add(log, 0.7)
+        add(log, 0.7, first=4)
         log.write(4)
     lines = [dict(line) for line in whole.lines()], [dict(line) for line in resumed.lines()]
     for line in (*lines[0], *lines[1]):
@@ -142,6 +180,36 @@ def test_going_on_drops_later_lines_and_takes_up_the_sums(cell: Cell, tmp_path: 
     assert lines[0] == lines[1]
     assert [line["iteration"] for line in lines[0]] == [2, 2, 4]
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_an_early_last_line_leaves_its_sums_to_a_longer_training(tmp_path: Path) -> None:
+    cell = tiny_cell(tmp_path, recipe={"log_every": 4})
+    log = TrainingLog(tmp_path, cell)
+    add(log, 1.0, 2.0)
+    log.write(2)
+    add(log, 3.0, 6.0, first=3)
+    log.write(4)
+    assert [line["cycle"] for line in log.lines()] == [1.5, 3.0]
+    assert log.pending() == {}
+
+
+def test_a_loss_that_is_not_computed_any_more(cell: Cell, tmp_path: Path) -> None:
+    log = TrainingLog(tmp_path, cell)
+    for iteration, names in enumerate((["cycle", "identity"], ["cycle"], ["cycle"]), start=1):
+        log.add({name: torch.tensor(float(iteration)) for name in names}, iteration)
+        if iteration > 1:
+            log.write(iteration)
+    first, second = log.lines()
+    assert (first["cycle"], first["identity"]) == (1.5, 1.0)
+    assert second["cycle"] == 3.0
+    assert "identity" not in second
+
+
+def test_a_log_that_cannot_be_written(cell: Cell, tmp_path: Path) -> None:
+    log = TrainingLog(tmp_path, cell)
+    log.path.mkdir()
+    with pytest.raises(CellFailure, match=r"log.jsonl: cannot be written \(Is a directory\)"):
+        log.validation(1, {"validation": 1.0})
 
 
 def test_a_line_that_a_kill_left_half_written(tmp_path: Path) -> None:
@@ -156,7 +224,7 @@ def test_the_last_line_with_losses(cell: Cell, tmp_path: Path) -> None:
     for iteration in range(1, 41):
         add(log, float(iteration))
         log.write(iteration)
-    log.validation(40, 3.0)
+    log.validation(40, {"validation": 3.0})
     with log.path.open("a") as file:
         file.write('{"iteration": 41, "disc')
     found = last_line(tmp_path)

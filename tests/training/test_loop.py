@@ -22,8 +22,9 @@ from vcbench.errors import CellFailure, DataError
 from vcbench.training.cell import Cell, ComponentSpec
 from vcbench.training.checkpoint import Checkpoint
 from vcbench.training.crops import CropStream
-from vcbench.training.log import LOG, read_log
-from vcbench.training.loop import CHECKPOINT, STATUS, train
+from vcbench.training.files import CHECKPOINT, LOG, STATUS, previous_of
+from vcbench.training.log import read_log
+from vcbench.training.loop import train
 from vcbench.training.step import CycleGan
 
 few_examples = settings(
@@ -47,12 +48,16 @@ def test_what_a_training_leaves(system: str, tmp_path: Path) -> None:
     status = train(cell, folder)
     assert status is not None
     assert json.loads((folder / STATUS).read_text()) == status
-    assert {p.name for p in folder.iterdir()} == {CHECKPOINT, LOG, STATUS}
+    previous = previous_of(folder / CHECKPOINT)
+    assert {p.name for p in folder.iterdir()} == {CHECKPOINT, previous.name, LOG, STATUS}
     assert (status["iterations"], status["health"], status["device"]) == (12, [], "cpu")
     assert 0 < status["seconds"] < 600
     lines = read_log(folder)
     assert [line["iteration"] for line in lines if "cycle" in line] == [5, 10, 12]
     assert [line["iteration"] for line in lines if "validation" in line] == [6, 12]
+    (first, *_) = (line for line in lines if "validation" in line)
+    assert set(first) == {"iteration", "validation", "change"}
+    assert 0.3 < first["change"] < 3
     losses = {"generator_adversarial", "cycle", "identity", "discriminator"}
     rates = {"learning_rate_generator", "learning_rate_discriminator"}
     assert set(lines[0]) == {"iteration", "iterations_per_second"} | losses | rates
@@ -62,6 +67,7 @@ def test_what_a_training_leaves(system: str, tmp_path: Path) -> None:
     )
     checkpoint = Checkpoint.load(folder / CHECKPOINT)
     assert (checkpoint.cell, checkpoint.iteration) == (cell, 12)
+    assert Checkpoint.load(previous).iteration == 8
     assert set(checkpoint.statistics) == {"SF1", "TM3"}
 
 
@@ -81,6 +87,28 @@ def test_a_line_holds_the_mean_of_its_iterations(
     logged = [line["cycle"] for line in read_log(tmp_path / "cell") if "cycle" in line]
     expected = [np.mean(returned[a:b]) for a, b in ((0, 5), (5, 10), (10, 12))]
     assert logged == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_validation_line_holds_the_means_of_the_held_out_sentences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    returned: list[dict[str, float]] = []
+    validate = CycleGan.validate
+
+    def recorded(gan: CycleGan, *crops: Tensor) -> dict[str, Tensor]:
+        found = validate(gan, *crops)
+        returned.append({name: value.item() for name, value in found.items()})
+        return found
+
+    monkeypatch.setattr(CycleGan, "validate", recorded)
+    train(tiny_cell(tmp_path), tmp_path / "cell")
+    lines = [line for line in read_log(tmp_path / "cell") if "validation" in line]
+    assert (len(lines), len(returned)) == (2, 4)  # two sentences of each speaker
+    for i, line in enumerate(lines):
+        for name in ("validation", "change"):
+            first, second = (found[name] for found in returned[2 * i : 2 * i + 2])
+            assert first != second
+            assert line[name] == pytest.approx((first + second) / 2)
 
 
 def seen_by(cell: Cell, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
@@ -126,7 +154,7 @@ def test_every_system_sees_the_same_normalised_crops(
     )
     used = Checkpoint.load(tmp_path / cell.system / CHECKPOINT).crops_sha256
     assert hashes[0] == used
-    for i, crops in zip(range(12), stream.from_iteration(0), strict=False):
+    for i, crops in enumerate(stream.block(0)[:12]):
         for speaker, batch, column in (("SF1", first[2 * i], 0), ("TM3", first[2 * i + 1], 2)):
             pooled = np.concatenate(mceps[speaker])
             for row in range(2):
@@ -277,17 +305,63 @@ def test_a_discriminator_that_has_won_is_named(tmp_path: Path, plugin_file: str)
     assert status["health"] == ["discriminator saturated since iteration 5 (loss below 0.005)"]
 
 
+@pytest.mark.parametrize(("loss", "stuck"), [(0.95, True), (0.8, False)])
+def test_generators_at_their_bound_are_named_with_it(
+    loss: float, stuck: bool, tmp_path: Path, plugin_file: str
+) -> None:
+    objective = ComponentSpec("won-with-a-bound", {"generator_loss": loss})
+    cell = tiny_cell(tmp_path, objective=objective, plugin_files=(plugin_file,))
+    status = train(cell, tmp_path / "cell")
+    assert status is not None
+    assert status["health"] == [
+        "discriminator saturated since iteration 5 (loss below 0.005, the generators' adversarial "
+        "loss above 1.8 of at most 2)"
+    ] * int(stuck)
+
+
+def test_generators_that_change_nothing_are_named(tmp_path: Path, plugin_file: str) -> None:
+    generator = ComponentSpec("unchanging")
+    cell = tiny_cell(tmp_path, generator=generator, plugin_files=(plugin_file,))
+    status = train(cell, tmp_path / "cell")
+    assert status is not None
+    (flag,) = status["health"]
+    assert flag.startswith("identity collapse since iteration 6 (")
+    changes = [line["change"] for line in read_log(tmp_path / "cell") if "change" in line]
+    assert min(changes) > 0
+    assert max(changes) < 0.1
+
+
 def test_a_loss_that_is_no_number_any_more(tmp_path: Path, plugin_file: str) -> None:
     objective = ComponentSpec("nan-after-a-while")
     cell = tiny_cell(tmp_path, objective=objective, plugin_files=(plugin_file,))
     with pytest.raises(CellFailure) as caught:
         train(cell, tmp_path / "cell")
     assert str(caught.value) == (
-        "one-d/SF1-TM3/0: the generator_adversarial loss became nan between iterations 6 and 10; "
+        "one-d/SF1-TM3/0: at iteration 7 the generator_adversarial loss became nan; "
         "try a smaller learning rate"
     )
     assert not (tmp_path / "cell" / STATUS).exists()
     assert [line["iteration"] for line in read_log(tmp_path / "cell")] == [5, 6]
+
+
+@pytest.mark.parametrize(("every", "kept"), [(3, 6), (6, 6), (7, None)])
+def test_no_checkpoint_is_written_after_a_loss_that_is_no_number(
+    every: int, kept: int | None, tmp_path: Path, plugin_file: str
+) -> None:
+    """It breaks in iteration 7; no line of the log is due before 12."""
+    cell = tiny_cell(
+        tmp_path,
+        objective=ComponentSpec("nan-after-a-while"),
+        plugin_files=(plugin_file,),
+        recipe={"checkpoint_every": every, "log_every": 99, "validate_every": 99},
+    )
+    with pytest.raises(CellFailure, match="at iteration 7 the generator_adversarial loss"):
+        train(cell, tmp_path / "cell")
+    path = tmp_path / "cell" / CHECKPOINT
+    assert path.exists() == (kept is not None)
+    if kept:
+        assert Checkpoint.load(path).iteration == kept
+    assert not (tmp_path / "cell" / STATUS).exists()
 
 
 def test_weights_ruined_by_the_last_update(tmp_path: Path) -> None:
@@ -296,3 +370,23 @@ def test_weights_ruined_by_the_last_update(tmp_path: Path) -> None:
     with pytest.raises(CellFailure, match=r"the validation loss became (nan|inf) at iteration 1;"):
         train(tiny_cell(tmp_path, "two-d", recipe=recipe), tmp_path / "cell")
     assert not (tmp_path / "cell" / STATUS).exists()
+
+
+def test_weights_ruined_where_nothing_is_validated(tmp_path: Path) -> None:
+    recipe = {"iterations": 1, "learning_rate_generator": 1e39}
+    with pytest.raises(CellFailure) as caught:
+        train(tiny_cell(tmp_path, held_out=(), recipe=recipe), tmp_path / "cell")
+    said = "one-d/SF1-TM3/0: weights became infinite or NaN at iteration 1 (the first: source_to_"
+    assert str(caught.value).startswith(said)
+    assert str(caught.value).endswith("); try a smaller learning rate")
+    assert {p.name for p in (tmp_path / "cell").iterdir()} == {LOG}
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "log", "status"])
+def test_what_a_killed_writer_left_is_removed(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "cell"
+    folder.mkdir()
+    (folder / f"{name}.4711.tmp").write_bytes(b"half")
+    (folder / "cell.4711.tmp").write_bytes(b"the harness writes this one")
+    train(tiny_cell(tmp_path), folder)
+    assert [p.name for p in folder.glob("*.tmp")] == ["cell.4711.tmp"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import subprocess
 import sys
@@ -14,8 +15,8 @@ from tiny_cells import tiny_cell, write_cell
 from whole_trainings import assert_same_result, with_dropout
 
 from vcbench.training.checkpoint import Checkpoint
-from vcbench.training.log import LOG, read_log
-from vcbench.training.loop import CHECKPOINT, STATUS
+from vcbench.training.files import CHECKPOINT, LOG, STATUS
+from vcbench.training.log import read_log
 
 # A machine that trains may have neither the speech packages nor the suite parser.
 ABSENT = [
@@ -82,7 +83,7 @@ def test_a_process_that_fails_says_so_in_one_line(tmp_path: Path) -> None:
     path = write_cell(tiny_cell(tmp_path, recipe=recipe), tmp_path / "cell")
     code, err = finished(start(path, tmp_path / "elsewhere"))
     assert code == 1
-    assert err.startswith("one-d/SF1-TM3/0: the ")
+    assert err.startswith("one-d/SF1-TM3/0: at iteration ")
     assert err.endswith("; try a smaller learning rate\n")
     assert err.count("\n") == 1
     assert (tmp_path / "elsewhere" / LOG).exists()
@@ -134,6 +135,36 @@ def test_a_torn_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     said = ending(path, capsys, code=0)
     assert "checkpoint.pt: not a readable checkpoint" in said
     assert "training begins anew" in said
+
+
+def test_a_torn_newest_checkpoint_and_the_one_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell = tiny_cell(tmp_path)
+    whole, path = (write_cell(cell, tmp_path / name) for name in ("whole", "cell"))
+    assert ending(whole, capsys, code=0) == ""
+    assert ending(path, capsys, code=0) == ""
+    newest = path.parent / CHECKPOINT
+    newest.write_bytes(newest.read_bytes()[:-100])
+    (path.parent / STATUS).unlink()
+    assert ending(path, capsys, code=0) == (
+        f"{newest}: not a readable checkpoint: damaged, or something else (BadZipFile); "
+        "going on from the one before, of iteration 8\n"
+    )
+    assert_same_result(path.parent, whole.parent)
+
+
+def test_a_full_disk_ends_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_cell(tiny_cell(tmp_path), tmp_path / "cell")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        said = ending(path, capsys)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "the checkpoint of iteration 8 cannot be written to" in said
+    assert "(File too large)" in said
+    assert not list(path.parent.glob("*.tmp"))
 
 
 def test_a_checkpoint_of_another_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

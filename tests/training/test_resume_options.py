@@ -12,8 +12,9 @@ from small_networks import OPTIONS, small_cell
 from whole_trainings import assert_same_result
 
 from vcbench.training.checkpoint import Checkpoint
+from vcbench.training.files import CHECKPOINT, STATUS
 from vcbench.training.log import read_log
-from vcbench.training.loop import CHECKPOINT, STATUS, train
+from vcbench.training.loop import train
 
 RESUMED: dict[str, dict[str, Any]] = {
     **OPTIONS,

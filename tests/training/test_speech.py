@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from tiny_cells import LENGTHS, tiny_cell
 
 from vcbench import features
+from vcbench.training import speech as speech_module
 from vcbench.training.cell import Cell
-from vcbench.training.speech import Speech, crop_stream, gather, middle
+from vcbench.training.crops import BLOCK
+from vcbench.training.speech import Speech, batches, crop_stream, iterations_at_once, middle
 
 
 def spoken(cell: Cell, speaker: str) -> list[features.WorldFeatures]:
@@ -62,19 +65,82 @@ def test_held_out_crops_have_pitch_too(tmp_path: Path) -> None:
         np.testing.assert_allclose(crop[0, 24].numpy(), expected, atol=1e-5)
 
 
+def both(cell: Cell) -> dict[str, Speech]:
+    return {name: Speech(cell, name) for name in ("SF1", "TM3")}
+
+
 @pytest.mark.parametrize("pitch", ["log-gaussian", "cyclegan"])
-def test_what_is_gathered_is_what_the_stream_says(pitch: str, tmp_path: Path) -> None:
-    cell = tiny_cell(tmp_path, recipe={"pitch": pitch, "batch_size": 3})
-    speech = {name: Speech(cell, name) for name in ("SF1", "TM3")}
-    crops = crop_stream(cell, speech).block(0)[7]
-    batches = gather(speech, cell, crops)
-    for name, batch, column in zip(("SF1", "TM3"), batches, (0, 2), strict=True):
-        assert batch.shape == (3, cell.n_mcep, 32)
-        assert batch.dtype == torch.float32
-        for row in range(3):
-            utterance, first = crops[row, column : column + 2]
-            begin = sum(LENGTHS[name][:utterance]) + first
-            assert torch.equal(batch[row], speech[name].frames[:, begin : begin + 32])
+@pytest.mark.parametrize("chunk_bytes", [1, 3_000_000, speech_module.CHUNK_BYTES])
+def test_batches_are_what_the_stream_says(
+    pitch: str, chunk_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut one by one here, over the end of a block and of a chunk, from the first on or not."""
+    monkeypatch.setattr(speech_module, "CHUNK_BYTES", chunk_bytes)
+    cell = tiny_cell(tmp_path, recipe={"pitch": pitch, "batch_size": 3, "iterations": BLOCK + 9})
+    speech = both(cell)
+    blocks = np.concatenate([crop_stream(cell, speech).block(index) for index in (0, 1)])
+    for begun in (0, 1, 500, BLOCK - 2, BLOCK, BLOCK + 5):
+        number = begun - 1
+        for number, (crops, *found) in enumerate(batches(cell, speech, begun), begun):
+            np.testing.assert_array_equal(crops, blocks[number])
+            if number % 100 > 8 and number < BLOCK - 5:
+                continue
+            for name, batch, column in zip(("SF1", "TM3"), found, (0, 2), strict=True):
+                assert batch.shape == (3, cell.n_mcep, 32)
+                assert batch.dtype == torch.float32
+                assert batch.is_contiguous()
+                for row in range(3):
+                    utterance, first = crops[row, column : column + 2]
+                    begin = sum(LENGTHS[name][:utterance]) + first
+                    assert torch.equal(batch[row], speech[name].frames[:, begin : begin + 32])
+        assert number == BLOCK + 8  # the cell's last
+    assert list(batches(cell, speech, BLOCK + 9)) == []
+
+
+def test_a_batch_lies_at_the_same_place_in_memory_wherever_training_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the alignment that PyTorch gives its own tensors."""
+    monkeypatch.setattr(speech_module, "CHUNK_BYTES", 100_000)
+    cell = tiny_cell(tmp_path, recipe={"segment_frames": 31, "iterations": 60}, n_mcep=5)
+    speech = both(cell)
+
+    def alignments(first: int) -> list[int]:
+        return [source.data_ptr() % 64 for _, source, _ in batches(cell, speech, first)]
+
+    whole = alignments(0)
+    assert len(set(whole)) > 1  # or there was nothing to see
+    for first in (1, 7, 59):
+        assert alignments(first) == whole[first:]
+
+
+def test_what_is_held_in_memory_is_bounded(tmp_path: Path) -> None:
+    small = tiny_cell(tmp_path)
+    assert iterations_at_once(small) == BLOCK
+    paper = tiny_cell(tmp_path, recipe={"segment_frames": 128})
+    assert iterations_at_once(paper) == 2**24 // (2 * 24 * 128 * 4)
+    assert iterations_at_once(replace(paper, recipe=replace(paper.recipe, batch_size=10_000))) == 1
+    source = next(batches(paper_sized(paper), both(paper_sized(paper)), 0))[1]
+    assert source.untyped_storage().nbytes() <= 2**23
+
+
+def paper_sized(cell: Cell) -> Cell:
+    """With crops of as many values as the paper's, of the short utterances of these tests."""
+    return replace(
+        cell, recipe=replace(cell.recipe, segment_frames=32, batch_size=4, iterations=900)
+    )
+
+
+def test_many_iterations_are_cut_in_one_operation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = tiny_cell(tmp_path, recipe={"iterations": 2 * BLOCK})
+    speech = both(cell)
+    calls = []
+    cut = Speech.crops
+    monkeypatch.setattr(Speech, "crops", lambda *given: calls.append(given) or cut(*given))
+    assert sum(1 for _ in batches(cell, speech, 0)) == 2 * BLOCK
+    assert len(calls) == 4  # two speakers, two blocks
 
 
 def test_the_recipe_chooses_the_stream(tmp_path: Path) -> None:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from benchmark.reference_step import LOSSES, ReferenceStep
 from tiny_cells import SYSTEMS, tiny_cell
 from torch import Tensor, nn
 
 from vcbench.plugins import Registry
-from vcbench.training.cell import Recipe
 from vcbench.training.models import Networks, build_networks, build_objective
 from vcbench.training.step import CycleGan
 
-ITERATIONS = 25
+ITERATIONS = 50
 # Constant, then falling, then without the identity loss.
-RECIPE: dict[str, Any] = {"iterations": ITERATIONS, "decay_start": 8, "identity_until": 15}
+RECIPE: dict[str, Any] = {"iterations": ITERATIONS, "decay_start": 16, "identity_until": 30}
 
 
 def system(name: str, folder: Path, dtype: torch.dtype = torch.float64, **recipe: Any) -> CycleGan:
@@ -36,93 +35,32 @@ def batches(dtype: torch.dtype = torch.float64, batch_size: int = 1) -> list[tup
     return [(source, 0.5 * target + 1) for source, target in drawn]
 
 
-Loss = Callable[[Tensor, float], Tensor]
-
-
-def squared_error(scores: Tensor, label: float) -> Tensor:
-    return F.mse_loss(scores, torch.full_like(scores, label))
-
-
-def cross_entropy(scores: Tensor, label: float) -> Tensor:
-    return F.binary_cross_entropy(scores, torch.full_like(scores, label))
-
-
-LOSSES: dict[str, Loss] = {"one-d": cross_entropy, "two-d": squared_error}
-
-
-class Plain:
-    """Six generator calls, each discriminator called for real and for fake, everything's gradient
-    computed in the generators' turn and the discriminators' thrown away, Adam as it was."""
-
-    def __init__(self, networks: Networks, loss: Loss, recipe: Recipe) -> None:
-        self.a2b, self.b2a = networks.source_to_target, networks.target_to_source
-        self.d_a, self.d_b = networks.discriminator_source, networks.discriminator_target
-        self.loss, self.recipe = loss, recipe
-        options: dict[str, Any] = {"betas": (0.5, 0.999), "fused": False, "foreach": False}
-        self.g_adam = torch.optim.Adam(
-            [*self.a2b.parameters(), *self.b2a.parameters()], lr=2e-4, **options
-        )
-        self.d_adam = torch.optim.Adam(
-            [*self.d_a.parameters(), *self.d_b.parameters()], lr=1e-4, **options
-        )
-
-    def set_rates(self, iteration: int) -> None:
-        r = self.recipe
-        assert r.decay_start is not None
-        left = 1 - max(0, iteration - r.decay_start) / (r.iterations - r.decay_start)
-        self.g_adam.param_groups[0]["lr"] = 2e-4 * left
-        self.d_adam.param_groups[0]["lr"] = 1e-4 * left
-
-    def step(self, real_a: Tensor, real_b: Tensor, iteration: int) -> dict[str, Tensor]:
-        self.set_rates(iteration)
-        fake_b = self.a2b(real_a)
-        cycle_a = self.b2a(fake_b)
-        fake_a = self.b2a(real_b)
-        cycle_b = self.a2b(fake_a)
-        identity_a = self.b2a(real_a)
-        identity_b = self.a2b(real_b)
-        cycle = (real_a - cycle_a).abs().mean() + (real_b - cycle_b).abs().mean()
-        identity = (real_a - identity_a).abs().mean() + (real_b - identity_b).abs().mean()
-        adversarial = self.loss(self.d_b(fake_b), 1.0) + self.loss(self.d_a(fake_a), 1.0)
-        weight = 5.0 if iteration < self.recipe.identity_until else 0.0
-        self.g_adam.zero_grad()
-        self.d_adam.zero_grad()
-        (adversarial + 10.0 * cycle + weight * identity).backward()
-        self.g_adam.step()
-
-        self.d_adam.zero_grad()
-        total = torch.zeros((), dtype=real_a.dtype)
-        for judge, real, fake in ((self.d_a, real_a, fake_a), (self.d_b, real_b, fake_b)):
-            of_real = self.loss(judge(real), 1.0)
-            of_fake = self.loss(judge(fake.detach()), 0.0)
-            total = total + (of_real + of_fake) / 2
-        total.backward()
-        self.d_adam.step()
-        return {
-            "generator_adversarial": adversarial.detach(),
-            "cycle": cycle.detach(),
-            "identity": identity.detach(),
-            "discriminator": total.detach(),
-        }
+def reference(gan: CycleGan) -> ReferenceStep:
+    """The reference step, on a copy of the networks."""
+    loss = LOSSES[gan.cell.objective.name, gan.networks.discriminator_target.sigmoid]
+    return ReferenceStep(copy.deepcopy(gan.networks), loss, gan.recipe)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_losses_and_weights_are_those_of_the_plain_step(
+def test_losses_and_weights_are_those_of_the_reference_step(
     name: str, batch_size: int, tmp_path: Path
 ) -> None:
+    """At the paper's learning rates, in double precision: see the next test for single."""
     gan = system(name, tmp_path)
-    plain = Plain(copy.deepcopy(gan.networks), LOSSES[name], gan.recipe)
+    plain = reference(gan)
     start = copy.deepcopy(gan.networks)
     for iteration, (source, target) in enumerate(batches(batch_size=batch_size)):
         losses = gan.step(source, target, iteration)
         expected = plain.step(source, target, iteration)
+        if iteration >= RECIPE["identity_until"]:
+            del expected["identity"]  # the engine does not compute what has no weight
         assert losses.keys() == expected.keys()
         for loss, value in expected.items():
             torch.testing.assert_close(losses[loss], value, rtol=1e-8, atol=1e-10)
     expected_state = Networks(plain.a2b, plain.b2a, plain.d_a, plain.d_b).state_dict()
     for parameter, value in gan.networks.state_dict().items():
-        torch.testing.assert_close(value, expected_state[parameter], rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(value, expected_state[parameter], rtol=1e-7, atol=1e-8)
     moved = [
         (a - b).abs().max().item()
         for a, b in zip(gan.networks.parameters(), start.parameters(), strict=True)
@@ -131,15 +69,23 @@ def test_losses_and_weights_are_those_of_the_plain_step(
     assert min(moved) > 1e-4  # else equal weights would prove nothing
 
 
+# Where the gradient of a value is nothing but rounding, as that of a bias in front of a norm or of
+# an absolute value near 0, Adam makes a whole step of it. At the paper's learning rates two
+# trainings by one step in single precision, with the last bit of one crop changed, therefore differ
+# by 1e-3 and more after 50 iterations; at a hundredth of them they do by 2e-6 at most.
+SMALL_RATES = {"learning_rate_generator": 2e-6, "learning_rate_discriminator": 1e-6}
+
+
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_losses_in_single_precision(name: str, tmp_path: Path) -> None:
-    gan = system(name, tmp_path, torch.float32)
-    plain = Plain(copy.deepcopy(gan.networks), LOSSES[name], gan.recipe)
+    gan = system(name, tmp_path, torch.float32, **SMALL_RATES)
+    plain = reference(gan)
     for iteration, (source, target) in enumerate(batches(torch.float32)):
         losses = gan.step(source, target, iteration)
-        for loss, value in plain.step(source, target, iteration).items():
-            # Adam lets roundings grow: biases in front of a norm have no other gradient.
-            torch.testing.assert_close(losses[loss], value, rtol=2e-3, atol=1e-4)
+        expected = plain.step(source, target, iteration)
+        assert losses.keys() >= expected.keys() - {"identity"}
+        for loss, value in losses.items():
+            torch.testing.assert_close(value, expected[loss], rtol=1e-5, atol=0)
 
 
 def trained(gan: CycleGan, iterations: int = 4) -> dict[str, Tensor]:
@@ -175,8 +121,8 @@ def test_validation_changes_nothing(name: str, tmp_path: Path) -> None:
     before = copy.deepcopy(gan.state())
     gradients = [p.grad.clone() for p in gan.networks.parameters() if p.grad is not None]
     random_state = torch.get_rng_state()
-    value = gan.validate(*batches()[3])
-    assert not value.requires_grad
+    found = gan.validate(*batches()[3])
+    assert not any(value.requires_grad for value in found.values())
     assert torch.equal(torch.get_rng_state(), random_state)
     torch.testing.assert_close(gan.state(), before, rtol=0, atol=0)
     after = [p.grad for p in gan.networks.parameters() if p.grad is not None]
@@ -193,7 +139,42 @@ def test_the_validation_loss_has_the_weights_that_training_ends_with(
     a, b = batches()[0]
     cycle = F.l1_loss(b2a(a2b(a)), a) + F.l1_loss(a2b(b2a(b)), b)
     identity = F.l1_loss(b2a(a), a) + F.l1_loss(a2b(b), b)
-    torch.testing.assert_close(gan.validate(a, b), (3 * cycle + weight * identity).detach())
+    found = gan.validate(a, b)["validation"]
+    torch.testing.assert_close(found, (3 * cycle + weight * identity).detach())
+
+
+@pytest.mark.parametrize("until", [None, 0])
+def test_how_much_the_generators_change(until: int | None, tmp_path: Path) -> None:
+    gan = system("two-d", tmp_path, identity_until=until)
+    a, b = batches()[0]
+    moved, size = 0.0, 0.0
+    for network, speech in ((gan.networks.source_to_target, a), (gan.networks.target_to_source, b)):
+        made = network(speech).detach()
+        moved += sum(abs(x - y) for x, y in zip(made.flatten(), speech.flatten(), strict=True))
+        size += sum(abs(y) for y in speech.flatten())
+    torch.testing.assert_close(gan.validate(a, b)["change"], moved / size)
+
+
+class Times(nn.Module):
+    """Multiplies its input."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * x
+
+
+@pytest.mark.parametrize(("factor", "change"), [(1.0, 0.0), (0.0, 1.0), (-1.0, 2.0), (1.25, 0.25)])
+def test_the_change_has_no_unit(factor: float, change: float, tmp_path: Path) -> None:
+    gan = system("two-d", tmp_path)
+    gan.networks.source_to_target, gan.networks.target_to_source = Times(factor), Times(factor)
+    for scale in (1.0, 30.0):
+        a, b = (scale * crops for crops in batches()[0])
+        assert gan.validate(a, b)["change"].item() == pytest.approx(change)
+    silent = torch.zeros_like(a)
+    assert gan.validate(silent, silent)["change"] == 0
 
 
 def test_discriminators_learn_after_the_generators_turn(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vcbench.plugins import Registry
 from vcbench.training.models import build_networks, build_objective
+from vcbench.training.schedule import loss_weights
 from vcbench.training.step import CycleGan
 
 ITERATIONS = 6
@@ -41,6 +42,8 @@ def test_losses_and_weights_are_those_of_the_naive_step(name: str, tmp_path: Pat
     for iteration, (source, target) in enumerate(batches()):
         losses = gan.step(source, target, iteration)
         expected = naive.step(source, target, iteration)
+        if loss_weights(iteration, gan.recipe).identity == 0:
+            del expected["identity"]  # the engine does not compute what has no weight
         assert losses.keys() == expected.keys()
         for loss, value in expected.items():
             torch.testing.assert_close(losses[loss], value, rtol=1e-8, atol=1e-10)
@@ -88,7 +91,9 @@ def test_averaging_does_not_change_the_training(tmp_path: Path) -> None:
 def test_validation_sees_everything(tmp_path: Path) -> None:
     masked, plain = system(tmp_path, mask_frames=32), system(tmp_path)
     source, target = batches()[0]
-    assert torch.equal(masked.validate(source, target), plain.validate(source, target))
+    torch.testing.assert_close(
+        masked.validate(source, target), plain.validate(source, target), rtol=0, atol=0
+    )
 
 
 @pytest.mark.parametrize("name", OPTIONS)

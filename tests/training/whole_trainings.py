@@ -11,8 +11,8 @@ from tiny_cells import tiny_cell
 
 from vcbench.training.cell import Cell, ComponentSpec
 from vcbench.training.checkpoint import Checkpoint
+from vcbench.training.files import CHECKPOINT, STATUS
 from vcbench.training.log import read_log
-from vcbench.training.loop import CHECKPOINT, STATUS
 
 PLUGINS = """\
 import torch
@@ -50,6 +50,25 @@ def won(*, sigmoid):
         lambda fake: fake.square().mean(),
         chance_loss=0.25,
     )
+
+
+@register_objective("won-with-a-bound")
+def won_with_a_bound(*, sigmoid, generator_loss: float):
+    "The same, with a loss of the generators that has a bound and stays where it is."
+    return Objective(
+        lambda real, fake: 1e-6 * (real.square().mean() + fake.square().mean()),
+        lambda fake: generator_loss + 0 * fake.mean(),
+        chance_loss=0.25,
+        generator_bound=1.0,
+    )
+
+
+@register_generator("unchanging")
+def unchanging(*, n_mcep, scale):
+    "Begins as the identity, which a few updates hardly change."
+    layer = torch.nn.Conv1d(n_mcep, n_mcep, 1, bias=False)
+    torch.nn.init.dirac_(layer.weight)
+    return layer
 """
 
 

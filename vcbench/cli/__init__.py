@@ -21,6 +21,7 @@ COMMANDS = (
     "plan",
     "list",
     "show",
+    "bench",
     "new",
     "check",
     "data",

@@ -18,10 +18,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Print the plan."""
+    from vcbench import paths
     from vcbench.planning import check_systems
+    from vcbench.training.files import CHECKPOINT
 
     plan = suite_arguments.plan_of(args)
-    check_systems(plan)
+    check_systems(plan, paths.writable_cache_dir())
     if args.json:
         cells = [
             {
@@ -29,7 +31,7 @@ def execute(args: argparse.Namespace) -> int:
                 "key": p.key,
                 "done": p.done,
                 "reason": p.reason,
-                "checkpoint": str(p.folder / "checkpoint.pt"),
+                "checkpoint": str(p.folder / CHECKPOINT),
             }
             for p in plan.cells
         ]

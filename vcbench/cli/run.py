@@ -18,6 +18,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, metavar="N", help="at a time (default: one a processor; one on a GPU)"
     )
     parser.add_argument("--engine", default="local", help="what runs the cells (default: local)")
+    parser.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write event files for TensorBoard into the folder of each cell that is trained",
+    )
     parser.add_argument("--reports", metavar="DIR", help="where reports go (VCBENCH_REPORTS_DIR)")
 
 
@@ -27,6 +32,7 @@ def execute(args: argparse.Namespace) -> int:
     from vcbench.errors import UsageError
     from vcbench.reporting.tables import print_answer, terminal_table
     from vcbench.terminal import console, progress_bars, say
+    from vcbench.training import tensorboard
 
     # A terminated harness must stop its cells in order, as an interrupted one does.
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -34,6 +40,8 @@ def execute(args: argparse.Namespace) -> int:
             signal.signal(number, signal.default_int_handler)
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: must be at least 1")
+    if args.tensorboard:
+        tensorboard.require()
     plan = suite_arguments.plan_of(args)
     device = plan.cells[0].cell.device if plan.cells else "cpu"
     # Cells on one GPU share its memory; how many fit is for the user to say.
@@ -52,12 +60,15 @@ def execute(args: argparse.Namespace) -> int:
             jobs=jobs,
             engine=engine,
             command=["vcbench", *sys.argv[1:]],
+            tensorboard=args.tensorboard,
             progress=progress,
         )
     screen = console()
     screen.print(terminal_table(result.leaderboard, screen.width))
     print_answer(result.leaderboard)
     print(f"report: {result.folder / 'index.html'}")
+    if args.tensorboard:
+        say(f"event files: tensorboard --logdir {paths.writable_cache_dir() / 'cells'}")
     if result.failed:
         say(f"cells that failed: {result.failed}; the report and cells.jsonl tell why")
     return 1 if result.failed else 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vcbench.errors import UsageError
@@ -25,6 +27,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", help="where corpora lie (VCBENCH_DATA_DIR)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(auto)")
     parser.add_argument("--fresh", action="store_true", help="train again what is trained already")
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="train with algorithms alone that give the same numbers each time, on a GPU too",
+    )
 
 
 def plan_of(args: argparse.Namespace) -> Plan:
@@ -40,6 +47,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
             data_dir=paths.data_dir(args.data),
             cache_dir=paths.writable_cache_dir(),
             device=device,
+            deterministic=args.deterministic,
             only=args.only,
             fresh=args.fresh,
             progress=progress,
@@ -48,7 +56,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
 
 def resolve_device(wanted: str) -> str:
     """`cpu` or `cuda`; raises `UsageError` if a GPU is asked for and there is none."""
-    if wanted == "cpu":
+    if wanted == "cpu" or (wanted == "auto" and not _may_have_gpu()):
         return "cpu"
     import torch
 
@@ -57,6 +65,12 @@ def resolve_device(wanted: str) -> str:
     if wanted == "cuda":
         raise UsageError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
     return "cpu"
+
+
+def _may_have_gpu() -> bool:
+    """Whether there is a driver; where there is none, PyTorch need not be imported to know."""
+    drivers = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, ROCm, Windows' Linux
+    return not sys.platform.startswith("linux") or any(Path(driver).exists() for driver in drivers)
 
 
 def _seeds(text: str) -> list[int]:

@@ -8,22 +8,27 @@ and any cell can be run again by hand.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from vcbench import child
+from vcbench.training.files import CELL
 
 Status = Literal["ok", "failed", "timeout", "oom", "skipped"]
 
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """One cell to train: its id, for people, and the folder that holds its `cell.json`."""
+    """One cell to train: its id, for people, and the folder that holds its `cell.json`.
+
+    tensorboard: whether it writes event files too.
+    """
 
     cell_id: str
     folder: Path
     iterations: int
+    tensorboard: bool = field(default=False, kw_only=True)
 
     @property
     def output(self) -> Path:
@@ -32,7 +37,8 @@ class TrainingTask:
 
     def command(self, threads: int) -> list[str]:
         """The command that trains the cell."""
-        return child.command("vcbench.training", self.folder / "cell.json", "--threads", threads)
+        options = ["--threads", threads, *(["--tensorboard"] if self.tensorboard else [])]
+        return child.command("vcbench.training", self.folder / CELL, *options)
 
 
 @dataclass(frozen=True)

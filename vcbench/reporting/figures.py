@@ -34,6 +34,10 @@ INK, RULE, MUTED, PAPER = "#222222", "#c8c8c8", "#707070", "#fdfcfb"
 MAX_POINTS = 160
 MAX_LABEL = 36  # characters of a system's name
 _FIRST_PANELS = ("discriminator", "generator_adversarial", "cycle", "identity", "validation")
+_MEANING = {  # of what is drawn without being a loss
+    "change": "no loss: mean |G(x) - x| / mean |x| on held-out speech; near 0 the generators "
+    "return what they are given",
+}
 _NOT_LOSSES = ("learning_rate", "iterations_per_second", "seconds", "peak_memory")
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -102,11 +106,12 @@ def loss_panels(training: pd.DataFrame, look: Mapping[str, Style]) -> list[Panel
             axes = figure.add_subplot()
             block = _draw_losses(axes, frame, look)
             axes.set_xlabel("iteration")
+            means = f"each point is the mean of {block} logged values" if block > 1 else ""
             panels.append(
                 Panel(
                     title=str(name).replace("_", " "),
                     svg=_inline(figure, prefix=f"loss-{position}"),
-                    note=f"each point is the mean of {block} logged values" if block > 1 else "",
+                    note="; ".join(filter(None, (_MEANING.get(str(name)), means))),
                 )
             )
     return panels

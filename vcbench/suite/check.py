@@ -15,6 +15,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from vcbench.errors import PluginError, did_you_mean
 from vcbench.plugins import Kind, Registry
+from vcbench.signatures import options_of
 from vcbench.suite.compare import Compare, comparison
 from vcbench.suite.external import external_problems
 from vcbench.suite.positions import KeyPath, Node, Place, Problem, merge, show
@@ -226,13 +227,13 @@ class _Checker:
         if node is None or name is None or not isinstance(name.value, str):
             return None
         try:
-            plugin = self.registry.get(kind, name.value)
-            options = {option.name: option for option in plugin.options}
+            found = options_of(self.registry, kind, name.value)
         except PluginError as error:
             self.add(name, f"{label(path)}{one_line(error)}")
             return None
+        options = {option.name: option for option in found}
         given = {key: child for key, child in node.value.items() if key != "name"}
-        owner = f"{kind} '{plugin.name}'"
+        owner = f"{kind} '{name.value}'"
         for key in given.keys() - options.keys():
             text = f"unknown option {show(key)} of {owner}; {did_you_mean(key, options)}"
             self.add(given[key], label(path) + text, at_key=True)
@@ -245,7 +246,7 @@ class _Checker:
                 self.add(node, f"{label(path)}missing option '{key}' of {owner}")
             else:
                 values |= _as_json(key, option.default)
-        return Component(plugin.name, values)
+        return Component(name.value, values)
 
 
 def _recipe(node: Node | None) -> tuple[Training | None, list[Problem]]:

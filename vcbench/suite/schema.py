@@ -182,6 +182,11 @@ class Training(_Keys):
     average_decay: float = Field(
         default=0.999, ge=0, lt=1, description="Decay of the moving average, per iteration."
     )
+    precision: Literal["float32", "tf32", "bf16"] = Field(
+        default="float32",
+        description="Of the networks' convolutions and matrix products; weights, losses and the "
+        "optimiser are float32 in any case. tf32 is float32 but on a GPU.",
+    )
     pitch: Literal["log-gaussian", "mean-shift", "cyclegan"] = Field(
         default="log-gaussian",
         description="How F0 is converted: mean and variance of log F0, its mean alone, or by the "

@@ -22,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("cell", type=Path, help="the cell's JSON file")
     parser.add_argument("folder", type=Path, nargs="?", help="where results go (default: beside)")
     parser.add_argument("--threads", type=int, default=0, help="PyTorch threads (default: all)")
+    parser.add_argument("--tensorboard", action="store_true", help="write event files too")
     options = parser.parse_args(arguments)
 
     import torch
@@ -29,11 +30,13 @@ def main(arguments: list[str] | None = None) -> int:
     from vcbench.errors import VcbenchError
     from vcbench.training.cell import Cell
     from vcbench.training.loop import train
+    from vcbench.training.memory import keep_freed_memory
 
     if options.threads:
         torch.set_num_threads(options.threads)
     # Denormal numbers appear as activations die out and make CPU convolutions many times slower.
     torch.set_flush_denormal(True)
+    keep_freed_memory()
     stops: list[int] = []
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda number, _: stops.append(number))
@@ -41,7 +44,13 @@ def main(arguments: list[str] | None = None) -> int:
         cell = Cell.read(options.cell)
         folder = options.folder or options.cell.parent
         with _alone(folder, stops) as alone:
-            if alone and train(cell, folder, stop_requested=lambda: bool(stops)):
+            done = alone and train(
+                cell,
+                folder,
+                stop_requested=lambda: bool(stops),
+                tensorboard=options.tensorboard,
+            )
+            if done:
                 return 0
         print(f"{cell.id}: stopped; the same command continues where it was", file=sys.stderr)
         return 130

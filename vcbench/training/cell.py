@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 from vcbench import fingerprint
 from vcbench.errors import DataError
-from vcbench.plugins import Registry
+from vcbench.plugins import Kind, Registry
+from vcbench.signatures import source_files_of
 
 # Editing any of these changes what training computes.
 _TRAINING_SOURCES = (
@@ -27,17 +28,35 @@ _TRAINING_SOURCES = (
     "vcbench.training.cell",
     "vcbench.training.checkpoint",
     "vcbench.training.crops",
+    "vcbench.training.determinism",
+    "vcbench.training.extension",
+    "vcbench.training.files",
+    "vcbench.training.graphs",
     "vcbench.training.health",
     "vcbench.training.log",
     "vcbench.training.loop",
     "vcbench.training.masks",
+    "vcbench.training.memory",
     "vcbench.training.models",
     "vcbench.training.optimizers",
+    "vcbench.training.precision",
     "vcbench.training.replay",
     "vcbench.training.schedule",
     "vcbench.training.speech",
     "vcbench.training.step",
     "vcbench.training.streams",
+)
+
+# Of a recipe, what decides how training changes over time, and nothing else.
+SCHEDULE = (
+    "iterations",
+    "learning_rate_decay",
+    "decay_start",
+    "lambda_adversarial",
+    "lambda_cycle",
+    "lambda_identity",
+    "identity_until",
+    "loss_stages",
 )
 
 
@@ -85,6 +104,7 @@ class Recipe:
     replay_buffer: int = 0
     conversion_weights: Literal["last", "averaged", "best"] = "last"
     average_decay: float = 0.999
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
     pitch: Literal["log-gaussian", "mean-shift", "cyclegan"] = "log-gaussian"
     validation_utterances: int = 4
     log_every: int = 50
@@ -113,6 +133,7 @@ class Cell:
 
     train_features, validation_features: for each of the two speakers, paths of feature files in
     the order of the utterances' ids. features: what the features are, `FeatureParameters.to_json`.
+    deterministic: see `vcbench.training.determinism`.
     """
 
     system: str
@@ -129,6 +150,7 @@ class Cell:
     validation_features: Mapping[str, tuple[str, ...]]
     plugin_files: tuple[str, ...] = ()
     device: str = "cpu"
+    deterministic: bool = False
 
     @property
     def pair(self) -> str:
@@ -160,21 +182,38 @@ class Cell:
         described["plugin_files"] = []
         return described
 
-    def key(self, registry: Registry) -> str:
+    def family(self) -> dict[str, Any]:
+        """The identity without the schedule."""
+        described = self.identity()
+        for name in SCHEDULE:
+            del described["recipe"][name]
+        return described
+
+    def key(self, registry: Registry, *, code: str | None = None) -> str:
         """Content key: equal keys give equal weights on one machine with one `--jobs`.
 
-        It covers the identity, the source of training and of the three plugins with what they
-        import, and the versions of PyTorch and NumPy.
+        It covers the identity and the code. Who asks for many cells gives `code`, what `self.code`
+        returned for one of the same plugins: finding it reads every source file.
+
+        Keys of cells that differ in their schedule alone begin alike, up to the hyphen: among them
+        is the shorter training that a longer one goes on from.
         """
-        plugins = (
-            registry.get("generator", self.generator.name),
-            registry.get("discriminator", self.discriminator.name),
-            registry.get("objective", self.objective.name),
+        code = code or self.code(registry)
+        family = fingerprint.of_json([self.family(), code])
+        return f"{family[:16]}-{fingerprint.of_json([self.identity(), code])[:48]}"
+
+    def code(self, registry: Registry) -> str:
+        """SHA-256 of the source of training and of the three plugins with what they import, and of
+        the versions of PyTorch and NumPy."""
+        plugins: tuple[tuple[Kind, str], ...] = (
+            ("generator", self.generator.name),
+            ("discriminator", self.discriminator.name),
+            ("objective", self.objective.name),
         )
-        files = {path for plugin in plugins for path in plugin.source_files}
+        files = {path for plugin in plugins for path in source_files_of(registry, *plugin)}
         code = [fingerprint.of_sources(_TRAINING_SOURCES), fingerprint.of_sources(files)]
         versions = [metadata.version(package) for package in ("torch", "numpy")]
-        return fingerprint.of_json([self.identity(), code, versions])
+        return fingerprint.of_json([code, versions])
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict; `from_json` reads it back."""

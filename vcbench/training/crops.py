@@ -16,7 +16,7 @@ Two options of the recipe change what is drawn, alike for all systems that have 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -100,13 +100,6 @@ class CropStream:
     ) -> NDArray[np.int64]:
         """Where a crop of each of these utterances begins."""
         return rng.integers(0, lengths - self._segment + 1)
-
-    def from_iteration(self, first: int) -> Iterator[NDArray[np.int64]]:
-        """Crops of iteration `first`, `first + 1`, ...: each of shape (batch_size, 4)."""
-        index, offset = divmod(first, BLOCK)
-        while True:
-            yield from self.block(index)[offset:]
-            index, offset = index + 1, 0
 
 
 def chained(sha256: str, crops: NDArray[np.int64]) -> str:

@@ -1,7 +1,6 @@
 """The training loop: from a cell to a checkpoint, resumable at any iteration.
 
-Files in the cell's folder: `cell.json` (what is trained), `log.jsonl` (losses, learning rates,
-speed), `checkpoint.pt`, and at the end `status.json`.
+What it leaves in the cell's folder: see `vcbench.training.files`.
 """
 
 from __future__ import annotations
@@ -16,18 +15,21 @@ from typing import Any
 import torch
 
 from vcbench import fingerprint
-from vcbench.errors import CellFailure, DataError
+from vcbench.errors import CellFailure
 from vcbench.plugins import Registry
 from vcbench.training import health
 from vcbench.training.cell import Cell
-from vcbench.training.checkpoint import Checkpoint
+from vcbench.training.checkpoint import Checkpoint, UnusableCheckpoint, load_newest
 from vcbench.training.crops import chained
-from vcbench.training.log import TrainingLog, write_json
-from vcbench.training.models import build_networks, build_objective, isolated_rng
-from vcbench.training.speech import Speech, crop_stream, gather
+from vcbench.training.determinism import deterministic
+from vcbench.training.extension import extended, obstacle
+from vcbench.training.files import CHECKPOINT, EXTENDED, STATUS, remove_abandoned, write_json
+from vcbench.training.log import TrainingLog
+from vcbench.training.models import Networks, build_networks, build_objective, isolated_rng
+from vcbench.training.precision import float32_products
+from vcbench.training.speech import Speech, batches
 from vcbench.training.step import CycleGan
-
-CHECKPOINT, STATUS = "checkpoint.pt", "status.json"
+from vcbench.training.tensorboard import Board
 
 
 def train(
@@ -35,46 +37,63 @@ def train(
     folder: Path,
     *,
     stop_requested: Callable[[], bool] = lambda: False,
+    tensorboard: bool = False,
 ) -> dict[str, Any] | None:
     """Train `cell`, or go on with it, in `folder`; returns what status.json then holds.
+
+    tensorboard: also write event files, see `vcbench.training.tensorboard`.
 
     Returns None if `stop_requested` became true: then a checkpoint of the last whole iteration has
     been written, and calling again continues as if nothing had happened.
 
-    Raises `CellFailure` if a loss is no longer finite, naming it and the iterations, and before
-    anything is trained if the best weights are wanted and no speech is held out to find them by.
+    Raises `CellFailure` if a loss or a weight is no longer finite, naming it and the iteration: the
+    checkpoint that is left is an earlier one; if a file cannot be written; and before anything is
+    trained if the best weights are wanted and no speech is held out to find them by.
     """
     registry = Registry(cell.plugin_files)
-    speech = {name: Speech(cell, name) for name in (cell.source, cell.target)}
-    if cell.recipe.conversion_weights == "best":
-        _refuse_unvalidated(cell, speech)
+    remove_abandoned(folder)
     # One scope for the whole training: dropout in a plugin draws from here and nowhere else.
-    with isolated_rng("training", cell.pair, cell.seed):
-        gan, chance_loss = _build(cell, registry)
+    with (
+        deterministic(cell),
+        float32_products(cell.recipe),
+        isolated_rng("training", cell.pair, cell.seed),
+        Board(folder, cell, wanted=tensorboard) as board,
+    ):
+        speech = {name: Speech(cell, name) for name in (cell.source, cell.target)}
+        if cell.recipe.conversion_weights == "best":
+            _refuse_unvalidated(cell, speech)
+        gan = _build(cell, registry)
         log = TrainingLog(folder, cell)
         generator = registry.get("generator", cell.generator.name)
         code = fingerprint.of_sources(generator.source_files)
-        history = _resume(cell, folder / CHECKPOINT, gan, log, code)
+        history = _resume(cell, folder, gan, log, code)
         iteration = history.iteration
-        crops = crop_stream(cell, speech).from_iteration(iteration)
+        data = batches(cell, speech, iteration)
+        board.begin(iteration)
 
         def save() -> None:
+            log.check(iteration)
+            _refuse_ruined(cell, gan.networks, iteration)
             history.iteration = iteration
             _checkpoint(cell, gan, history, speech, log).save(folder / CHECKPOINT)
+            (folder / EXTENDED).unlink(missing_ok=True)
 
         recipe = cell.recipe
         while iteration < recipe.iterations:
-            crop = next(crops)
-            source, target = gather(speech, cell, crop)
+            crop, source, target = next(data)
             history.crops_sha256 = chained(history.crops_sha256, crop)
-            log.add(gan.step(source, target, iteration))
+            losses = gan.step(source, target, iteration)
             iteration += 1
+            log.add(losses, iteration)
             last = iteration == recipe.iterations
             if iteration % recipe.log_every == 0 or last:
                 log.write(iteration)
+                board.logged(iteration, gan)
             if iteration % recipe.validate_every == 0 or last:
-                loss = _validate(gan, speech, cell)
-                log.validation(iteration, loss)
+                found = _validate(gan, speech, cell)
+                log.validation(iteration, found)
+                loss = found.get("validation")
+                board.validated(iteration, loss, gan, speech)
                 gan.conversion_weights.validated(loss)
             stop = not last and stop_requested()
             if iteration % recipe.checkpoint_every == 0 or last or stop:
@@ -84,7 +103,11 @@ def train(
     status = {
         "iterations": iteration,
         "seconds": round(history.seconds(), 3),
-        "health": health.flags(log.lines(), chance_loss=chance_loss),
+        "health": health.flags(
+            log.lines(),
+            chance_loss=gan.objective.chance_loss,
+            generator_bound=gan.objective.generator_bound,
+        ),
         "crop_stream_sha256": history.crops_sha256,
         "device": cell.device,
         "threads": torch.get_num_threads(),
@@ -108,35 +131,55 @@ class _History:
         return self.seconds_before + time.monotonic() - self.since
 
 
-def _build(cell: Cell, registry: Registry) -> tuple[CycleGan, float]:
+def _build(cell: Cell, registry: Registry) -> CycleGan:
     networks = build_networks(cell, registry).to(cell.device)
-    objective = build_objective(cell, registry, networks)
-    return CycleGan(networks, objective, cell), objective.chance_loss
+    return CycleGan(networks, build_objective(cell, registry, networks), cell)
 
 
 def _resume(
-    cell: Cell, path: Path, gan: CycleGan, log: TrainingLog, generator_sha256: str
+    cell: Cell, folder: Path, gan: CycleGan, log: TrainingLog, generator_sha256: str
 ) -> _History:
-    """Take up the checkpoint, if there is one that can be read, else begin anew.
+    """Take up the newest checkpoint that is whole, of this training or, where it has none, of
+    another length of it; else begin anew. What was damaged is told in one line on stderr.
 
-    Raises `CellFailure` if it is another cell's.
+    Raises `CellFailure` if the checkpoint is another cell's.
     """
-    try:
-        saved = Checkpoint.load(path, device=cell.device)
-    except DataError as error:
-        if path.exists():
-            print(f"{error}; training begins anew", file=sys.stderr)
-        log.path.unlink(missing_ok=True)
-        return _History(0, _origin(cell), generator_sha256)
-    if saved.cell.identity() != cell.identity():
+    path = folder / CHECKPOINT
+    saved, problem = load_newest(path, device=cell.device)
+    if saved is not None and saved.cell.identity() != cell.identity():
         raise CellFailure(
             f"{path} belongs to another training ({saved.cell.id}) than the cell {cell.id} given; "
             "name another folder"
         )
+    if saved is None:
+        saved, also = _of_another_length(cell, folder / EXTENDED)
+        problem = "; ".join(filter(None, (problem, also)))
+    if problem:
+        print(problem if saved else f"{problem}; training begins anew", file=sys.stderr)
+    if saved is None:
+        log.path.unlink(missing_ok=True)
+        return _History(0, _origin(cell), generator_sha256)
     gan.load_state(saved.training)
     torch.set_rng_state(saved.torch_rng)
-    log.restore(saved.iteration, saved.pending)
+    if saved.cuda_rng is not None:
+        torch.cuda.set_rng_state(saved.cuda_rng, cell.device)
+    log.restore(saved.log, saved.pending)
     return _History(saved.iteration, saved.crops_sha256, generator_sha256, saved.seconds)
+
+
+def _of_another_length(cell: Cell, path: Path) -> tuple[Checkpoint | None, str]:
+    """(what to go on from, or None; why it cannot be gone on from, or "")."""
+    if not path.exists():
+        return None, ""
+    try:
+        saved = Checkpoint.load(path, device=cell.device)
+    except UnusableCheckpoint as error:
+        return None, str(error)
+    if saved.cell.family() != cell.family():
+        return None, f"{path} belongs to another training ({saved.cell.id})"
+    if reason := obstacle(cell.recipe, saved.cell.recipe, saved.iteration):
+        return None, f"{path} cannot be gone on from: {reason}"
+    return extended(saved), ""
 
 
 def _origin(cell: Cell) -> str:
@@ -155,11 +198,29 @@ def _checkpoint(
         training=gan.state(),
         statistics={name: s.statistics for name, s in speech.items()},
         pending=log.pending(),
+        log=log.text(),
         torch_rng=torch.get_rng_state(),
+        cuda_rng=torch.cuda.get_rng_state(cell.device) if cell.device == "cuda" else None,
         crops_sha256=history.crops_sha256,
         generator_sha256=history.generator_sha256,
         seconds=history.seconds(),
     )
+
+
+def _refuse_ruined(cell: Cell, networks: Networks, iteration: int) -> None:
+    """Losses are computed before an update: it may have ruined the weights after finite ones."""
+    names, extremes = [], []
+    for name, weights in networks.named_parameters():
+        if weights.is_floating_point() and weights.numel():
+            names.append(name)
+            # Both are NaN if any weight is. Six times as fast as torch.isfinite on a CPU.
+            extremes.append(torch.stack(torch.aminmax(weights.detach())))
+    finite = torch.stack(extremes).isfinite().all(dim=1).tolist()
+    if not all(finite):
+        raise CellFailure(
+            f"{cell.id}: weights became infinite or NaN at iteration {iteration} (the first: "
+            f"{names[finite.index(False)]}); try a smaller learning rate"
+        )
 
 
 def _refuse_unvalidated(cell: Cell, speech: Mapping[str, Speech]) -> None:
@@ -173,12 +234,14 @@ def _refuse_unvalidated(cell: Cell, speech: Mapping[str, Speech]) -> None:
             )
 
 
-def _validate(gan: CycleGan, speech: Mapping[str, Speech], cell: Cell) -> float | None:
-    """Mean validation loss over the held-out sentences, or None if none is long enough."""
+def _validate(gan: CycleGan, speech: Mapping[str, Speech], cell: Cell) -> dict[str, float]:
+    """What `CycleGan.validate` finds, as means over the held-out sentences; empty if none is long
+    enough."""
     crops = zip(speech[cell.source].validation, speech[cell.target].validation, strict=False)
     gan.networks.eval()
     # A network that draws random numbers must train the same however often it is validated.
     with isolated_rng("validation", cell.pair, cell.seed):
-        values = [gan.validate(source, target).item() for source, target in crops]
+        found = [gan.validate(source, target) for source, target in crops]
     gan.networks.train()
-    return sum(values) / len(values) if values else None
+    names = found[0] if found else {}
+    return {name: sum(values[name].item() for values in found) / len(found) for name in names}

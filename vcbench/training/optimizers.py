@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vcbench.training.cell import Recipe
 from vcbench.training.models import Networks
@@ -28,8 +28,16 @@ def discriminator_optimizer(networks: Networks, recipe: Recipe) -> torch.optim.A
 
 
 def _adam(parameters: Iterable[nn.Parameter], rate: float, recipe: Recipe) -> torch.optim.Adam:
+    trained = list(parameters)
+    on_gpu = trained[0].is_cuda
     return torch.optim.Adam(
-        parameters, lr=rate, betas=recipe.adam_betas, eps=recipe.adam_epsilon, fused=True
+        trained,
+        # In memory of the GPU, where a recorded step finds each iteration's.
+        lr=torch.tensor(rate, device=trained[0].device) if on_gpu else rate,
+        betas=recipe.adam_betas,
+        eps=recipe.adam_epsilon,
+        fused=True,
+        capturable=on_gpu,
     )
 
 
@@ -38,7 +46,11 @@ def set_for_iteration(
 ) -> None:
     """Learning rate and epsilon of update number `iteration` + 1."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * learning_rate_factor(iteration, recipe)
+        now = rate * learning_rate_factor(iteration, recipe)
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(now)
+        else:
+            group["lr"] = now
         group["eps"] = adam_epsilon(iteration, recipe)
 
 

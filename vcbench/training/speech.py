@@ -5,11 +5,14 @@ these are (`sentences: disjoint`) changes the statistics too, in training and in
 
 With `pitch: cyclegan` continuous log F0 is one more row of every crop, below the mel-cepstra:
 networks, and with them the cycle, identity and validation losses, treat it as another coefficient.
+
+Training never waits for data: a block of the crop stream is sent to the device at once, and the
+crops of many iterations are cut there in one operation, of which each iteration takes its slice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +23,9 @@ from torch import Tensor
 from vcbench import features
 from vcbench.normalization import SpeakerStatistics
 from vcbench.training.cell import Cell
-from vcbench.training.crops import CropStream
+from vcbench.training.crops import BLOCK, CropStream
+
+CHUNK_BYTES = 2**24  # of the crops of both speakers that are cut at once
 
 
 class Speech:
@@ -44,10 +49,11 @@ class Speech:
         ]
         self.validation = [_tensor(crop, cell.device).unsqueeze(0) for crop in middles]
 
-    def crops(self, utterances: NDArray[np.int64], starts: NDArray[np.int64], n: int) -> Tensor:
-        """(batch, n_mcep, n): `n` frames from `starts` of each of `utterances`."""
-        begin = self.starts[utterances] + starts
-        return torch.stack([self.frames[:, b : b + n] for b in begin])
+    def crops(self, begins: Tensor, n: int) -> Tensor:
+        """(..., n_mcep, n): `n` of `frames` from each of `begins` (...) on."""
+        windows = self.frames.unfold(1, n, 1).transpose(0, 1)  # (begins, n_mcep, n), a view
+        found = windows.index_select(0, begins.flatten())
+        return found.view(*begins.shape, *found.shape[1:])
 
 
 def middle(normalized: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
@@ -76,10 +82,48 @@ def crop_stream(cell: Cell, speech: Mapping[str, Speech]) -> CropStream:
     )
 
 
-def gather(
-    speech: Mapping[str, Speech], cell: Cell, crops: NDArray[np.int64]
-) -> tuple[Tensor, Tensor]:
-    """Source and target frames (batch, n_mcep, frames) of one iteration's `crops`."""
-    n = cell.recipe.segment_frames
-    source = speech[cell.source].crops(crops[:, 0], crops[:, 1], n)
-    return source, speech[cell.target].crops(crops[:, 2], crops[:, 3], n)
+def batches(
+    cell: Cell, speech: Mapping[str, Speech], first: int
+) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor]]:
+    """Of iteration `first` and each one after it, up to the cell's last: its crops (batch, 4), and
+    what source and target say in them, each (batch, n_mcep, segment_frames).
+
+    Holds two chunks of `CHUNK_BYTES` at most, or of one iteration if that is larger.
+    """
+    stream = crop_stream(cell, speech)
+    n, last = cell.recipe.segment_frames, cell.recipe.iterations
+    size = iterations_at_once(cell)
+    for index in range(first // BLOCK, -(-last // BLOCK)):
+        block = stream.block(index)
+        places = _on_device(
+            np.stack(
+                [
+                    speech[name].starts[block[..., column]] + block[..., column + 1]
+                    for name, column in ((cell.source, 0), (cell.target, 2))
+                ]
+            ),
+            cell.device,
+        )
+        # Always cut at the same places, wherever one begins: an iteration's batch then has the same
+        # alignment in memory, on which the rounding of a matrix product may depend.
+        for begin in range(index * BLOCK, (index + 1) * BLOCK, size):
+            numbers = range(max(first, begin), min(last, begin + size, (index + 1) * BLOCK))
+            if not numbers:
+                continue
+            here = slice(begin % BLOCK, numbers[-1] % BLOCK + 1)
+            source = speech[cell.source].crops(places[0, here], n)
+            target = speech[cell.target].crops(places[1, here], n)
+            for i in numbers:
+                yield block[i % BLOCK], source[i - begin], target[i - begin]
+
+
+def iterations_at_once(cell: Cell) -> int:
+    """Of how many iterations the crops are cut in one operation."""
+    values = 2 * cell.recipe.batch_size * cell.n_mcep * cell.recipe.segment_frames
+    return max(1, min(BLOCK, CHUNK_BYTES // (4 * values)))
+
+
+def _on_device(values: NDArray[np.int64], device: str) -> Tensor:
+    tensor = torch.from_numpy(values)
+    # From pinned memory it travels while the processor goes on.
+    return tensor.pin_memory().to(device, non_blocking=True) if device == "cuda" else tensor

@@ -1,0 +1,1 @@
+"""Written by tests/benchmark/freeze.py; see there. Never edited."""
