@@ -139,6 +139,8 @@ def _positions(x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> tuple
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
     """a @ b. In float32 by oneDNN, which knows more processors than the MKL behind `torch.mm`."""
-    if a.dtype == torch.float32 and torch.backends.mkldnn.is_available():
-        return torch.ops.mkldnn._linear_pointwise(a, b.t(), None, "none", [], "")
+    # None of PyTorch's public functions leads to it in float32. Not every build has it.
+    product = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    if a.dtype == torch.float32 and product is not None:
+        return product(a, b.t(), None, "none", [], "")
     return a @ b

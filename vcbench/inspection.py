@@ -127,7 +127,7 @@ def layer_table(network: nn.Module, inputs: Tensor) -> list[Layer]:
 def count_macs(network: nn.Module, inputs: Tensor) -> int:
     """Multiply-accumulates of one forward pass: convolutions and matrix products, as PyTorch's
     own counter sees them (it counts two operations for each)."""
-    with FlopCounterMode(display=False, custom_mapping=KNOWN_FLOPS) as counter, torch.no_grad():
+    with FlopCounterMode(display=False, custom_mapping=known_flops()) as counter, torch.no_grad():
         network(inputs)
     return int(counter.get_total_flops()) // 2
 
@@ -137,8 +137,10 @@ def _linear_flops(x: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -
     return 2 * x[0] * x[1] * weight[0]
 
 
-# What `architectures.convolution` computes with, which the counter does not know.
-KNOWN_FLOPS = {torch.ops.mkldnn._linear_pointwise: _linear_flops}
+def known_flops() -> dict[Any, Callable[..., int]]:
+    """What PyTorch's counter does not know: the product of `architectures.convolution`."""
+    product = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    return {} if product is None else {product: _linear_flops}
 
 
 def _of_torch(module: nn.Module) -> type | None:

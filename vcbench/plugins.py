@@ -35,7 +35,10 @@ engine          jobs: int, device: str        `vcbench.engines.Engine`
 
 All other parameters of the function are options that a suite may set. `scale` multiplies widths;
 `segment_frames` is the length of the crops that a discriminator judges. Networks treat each sample
-of a batch by itself (instance norm, not batch norm): training joins inputs into one call.
+of a batch by itself (instance norm, not batch norm): training joins inputs into one call. On a GPU
+a step is recorded and played back: a network or an objective that reads values of its tensors in
+Python (`.item()`, `if loss > 1`) runs slower, unrecorded; what Python decides otherwise (a counter
+of calls, `random`) stays as it was in the fourth call. What changes must be in tensors.
 
 A generator whose attribute `takes_mask` is true is called as `generator(mcep, mask)` where a recipe
 hides frames from it; the mask, (batch, 1, frames), is 1 where a frame can be seen. Called without a

@@ -40,6 +40,14 @@ def test_the_floor_counts_every_call_of_a_network(monkeypatch: pytest.MonkeyPatc
     assert with_identity.seconds > 0
 
 
+def test_the_floor_sees_a_step_that_is_played_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(floor, "COPIED", 1000)
+    networks = build_networks(SMALL, Registry())
+    gan = CycleGan(networks, build_objective(SMALL, Registry(), networks), SMALL)
+    monkeypatch.setattr(gan, "step", lambda *_: pytest.fail("it may dispatch nothing"))
+    assert floor.measure(gan, *torch.randn(2, 1, 24, 128), 0).operations > 0
+
+
 def test_processes_train_beside_each_other() -> None:
     found = jobs.train_beside(SMALL, jobs=2, threads=1, seconds=0.2)
     assert (found.jobs, found.threads) == (2, 1)

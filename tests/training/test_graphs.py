@@ -90,6 +90,21 @@ def test_a_training_that_is_played_back_is_the_same(
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
+def test_a_step_that_cannot_be_recorded_runs_unrecorded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Refusing(CpuRecorder):
+        def record(self, step: Step, key: Hashable, inputs: Sequence[Tensor]) -> Replayed:
+            raise RuntimeError("operation not permitted\nwhen stream is capturing")
+
+    recorded = Recorded(lambda key, x: {"y": 2 * x}, Refusing())
+    found = [float(recorded("a", torch.tensor(float(i)))["y"]) for i in range(WARM_UP + 3)]
+    assert found == [2.0 * i for i in range(WARM_UP + 3)]
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "runs unrecorded: operation not permitted when stream is capturing" in said
+
+
 def test_what_can_be_recorded(tmp_path: Path) -> None:
     cell = tiny_cell(tmp_path, "one-d")
     assert recorder(cell) is None

@@ -364,6 +364,44 @@ def test_no_checkpoint_is_written_after_a_loss_that_is_no_number(
     assert not (tmp_path / "cell" / STATUS).exists()
 
 
+def test_a_broken_loss_is_told_before_the_validation_that_it_breaks(
+    tmp_path: Path, plugin_file: str
+) -> None:
+    cell = tiny_cell(
+        tmp_path,
+        objective=ComponentSpec("nan-after-a-while"),
+        plugin_files=(plugin_file,),
+        recipe={"log_every": 99, "validate_every": 8},
+    )
+    with pytest.raises(CellFailure, match="at iteration 7 the generator_adversarial loss"):
+        train(cell, tmp_path / "cell")
+
+
+def test_a_training_that_is_at_an_end_no_longer_does_not_say_that_it_is(tmp_path: Path) -> None:
+    """Its newest checkpoint is damaged, and going on from the one before is stopped."""
+    cell, folder = tiny_cell(tmp_path), tmp_path / "cell"
+    train(cell, folder)
+    path = folder / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:-100])
+    assert train(cell, folder, stop_requested=stop_at(1)) is None
+    assert Checkpoint.load(path).iteration < cell.recipe.iterations
+    assert not (folder / STATUS).exists()
+    assert train(cell, folder) is not None
+    assert (folder / STATUS).exists()
+
+
+def test_another_versions_checkpoints_are_not_written_over(tmp_path: Path) -> None:
+    cell, folder = tiny_cell(tmp_path), tmp_path / "cell"
+    train(cell, folder)
+    path = folder / CHECKPOINT
+    stored = torch.load(path, weights_only=True)
+    torch.save({**stored, "format": "vcbench-checkpoint-0"}, path)
+    before = path.read_bytes()
+    with pytest.raises(CellFailure, match=r"not a vcbench checkpoint .* name another folder"):
+        train(cell, folder)
+    assert path.read_bytes() == before
+
+
 def test_weights_ruined_by_the_last_update(tmp_path: Path) -> None:
     # Its losses, computed before it, are finite still.
     recipe = {"iterations": 1, "learning_rate_generator": 1e38}

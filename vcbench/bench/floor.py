@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from architectures import convolution
-from vcbench.inspection import KNOWN_FLOPS
-from vcbench.training.precision import autocast
+from vcbench.inspection import known_flops
+from vcbench.training.precision import autocast, float32_products
+from vcbench.training.schedule import loss_weights
 from vcbench.training.step import CycleGan
 
 SIZE = 2048  # rows and columns of the matrices of the product
@@ -44,13 +45,14 @@ class Floor:
 
 
 def measure(gan: CycleGan, source: Tensor, target: Tensor, iteration: int) -> Floor:
-    """The floor of `gan.step` on these crops, which updates `gan` once."""
-    with FlopCounterMode(display=False, custom_mapping=KNOWN_FLOPS) as counter:
-        gan.step(source, target, iteration)
+    """The floor of a step without masks on these crops, which updates `gan` once."""
+    with FlopCounterMode(display=False, custom_mapping=known_flops()) as counter:
+        # Not `step`, which may play back a recording that the counter does not see.
+        gan.update_all((loss_weights(iteration, gan.recipe), 0), source, target)
     weights = sum(p.numel() for p in gan.networks.parameters() if p.requires_grad)
     device = source.device
     a = torch.randn(SIZE, SIZE, device=device)
-    with autocast(gan.cell.device, gan.recipe):
+    with autocast(gan.cell.device, gan.recipe), float32_products(gan.recipe):
         # The same product that the networks' convolutions are computed with.
         product = convolution.product if device.type == "cpu" else None
         if product is not None:

@@ -117,6 +117,7 @@ def _train(path: Path, threads: int, seconds: float) -> None:
     from vcbench.plugins import Registry
     from vcbench.training.memory import keep_freed_memory
     from vcbench.training.models import build_networks, build_objective, isolated_rng
+    from vcbench.training.precision import float32_products
     from vcbench.training.step import CycleGan
 
     torch.set_num_threads(threads)
@@ -130,17 +131,21 @@ def _train(path: Path, threads: int, seconds: float) -> None:
     with isolated_rng("bench", "crops"):
         source, target = torch.randn(shape, device=cell.device)
 
-    def step() -> float:
-        return float(sum(gan.step(source, target, 0).values()))  # waits for a GPU
+    def steps(number: int) -> None:
+        for _ in range(number):
+            gan.step(source, target, 0)
+        if source.is_cuda:  # as rarely as training reads its losses
+            torch.cuda.synchronize(source.device)
 
-    for _ in range(WARM_UP):
-        step()
-    print("ready", flush=True)
-    sys.stdin.readline()
-    done, since = 0, time.perf_counter()
-    while (passed := time.perf_counter() - since) < seconds:
-        step()
-        done += 1
+    with float32_products(cell.recipe):
+        steps(WARM_UP)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        at_once = cell.recipe.log_every if source.is_cuda else 1
+        done, since = 0, time.perf_counter()
+        while (passed := time.perf_counter() - since) < seconds:
+            steps(at_once)
+            done += at_once
     print(done / passed, flush=True)
 
 

@@ -32,7 +32,11 @@ FORMAT = "vcbench-checkpoint-2"
 
 
 class UnusableCheckpoint(DataError):
-    """The file can be read, but is no whole checkpoint of this version of vcbench."""
+    """The file can be read, but is damaged."""
+
+
+class ForeignCheckpoint(DataError):
+    """The file is whole, but another program's, or another version's of vcbench."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,8 @@ class Checkpoint:
     def load(cls, path: Path, *, device: str = "cpu") -> Checkpoint:
         """Read a checkpoint, its checksums first.
 
-        Raises `UnusableCheckpoint` if it is damaged or none of ours, and `DataError` if there is
-        none or it cannot be read.
+        Raises `UnusableCheckpoint` if it is damaged, `ForeignCheckpoint` if it is none of ours, and
+        `DataError` if there is none or it cannot be read.
         """
         _verify(path)
         stored = _read(path, device=device)
@@ -127,7 +131,7 @@ class Checkpoint:
                 seconds=stored["seconds"],
             )
         except (KeyError, TypeError) as error:
-            raise UnusableCheckpoint(
+            raise ForeignCheckpoint(
                 f"{path}: written by another version of vcbench "
                 f"({type(error).__name__}: {_one_line(error)})"
             ) from None
@@ -174,7 +178,7 @@ def _read(path: Path, *, device: str, mmap: bool = False) -> dict[str, Any]:
         # PyTorch's own words tell the user to load it unsafely.
         raise _damaged(path, error) from None
     if not isinstance(stored, dict) or stored.get("format") != FORMAT:
-        raise UnusableCheckpoint(f"{path}: not a vcbench checkpoint ('{FORMAT}' is expected)")
+        raise ForeignCheckpoint(f"{path}: not a vcbench checkpoint ('{FORMAT}' is expected)")
     return stored
 
 

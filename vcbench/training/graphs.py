@@ -10,6 +10,7 @@ On a CPU the same code runs the step itself in the recording's place.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -67,7 +68,14 @@ class Recorded:
                 with self._recorder.warming_up():
                     return self._step(key, *tensors)
             inputs = [tensor.clone() for tensor in tensors]
-            self._recordings[key] = (self._recorder.record(self._step, key, inputs), inputs)
+            self._recordings.clear()  # of stages that are over, with the memory they hold
+            try:
+                self._recordings[key] = (self._recorder.record(self._step, key, inputs), inputs)
+            except RuntimeError as error:
+                reason = " ".join(str(error).split())[:300]
+                print(f"the step cannot be recorded and runs unrecorded: {reason}", file=sys.stderr)
+                self._recorder = None
+                return self._step(key, *tensors)
         recording, inputs = self._recordings[key]
         for kept, new in zip(inputs, tensors, strict=True):
             kept.copy_(new)

@@ -19,7 +19,12 @@ from vcbench.errors import CellFailure
 from vcbench.plugins import Registry
 from vcbench.training import health
 from vcbench.training.cell import Cell
-from vcbench.training.checkpoint import Checkpoint, UnusableCheckpoint, load_newest
+from vcbench.training.checkpoint import (
+    Checkpoint,
+    ForeignCheckpoint,
+    UnusableCheckpoint,
+    load_newest,
+)
 from vcbench.training.crops import chained
 from vcbench.training.determinism import deterministic
 from vcbench.training.extension import extended, obstacle
@@ -68,6 +73,9 @@ def train(
         code = fingerprint.of_sources(generator.source_files)
         history = _resume(cell, folder, gan, log, code)
         iteration = history.iteration
+        if iteration < cell.recipe.iterations:
+            # What an earlier sitting said holds no longer: its last checkpoint is gone.
+            (folder / STATUS).unlink(missing_ok=True)
         data = batches(cell, speech, iteration)
         board.begin(iteration)
 
@@ -90,6 +98,7 @@ def train(
                 log.write(iteration)
                 board.logged(iteration, gan)
             if iteration % recipe.validate_every == 0 or last:
+                log.check(iteration)  # a broken loss is told before what it breaks
                 found = _validate(gan, speech, cell)
                 log.validation(iteration, found)
                 loss = found.get("validation")
@@ -142,10 +151,13 @@ def _resume(
     """Take up the newest checkpoint that is whole, of this training or, where it has none, of
     another length of it; else begin anew. What was damaged is told in one line on stderr.
 
-    Raises `CellFailure` if the checkpoint is another cell's.
+    Raises `CellFailure` if the checkpoint is another cell's or another version's.
     """
     path = folder / CHECKPOINT
-    saved, problem = load_newest(path, device=cell.device)
+    try:
+        saved, problem = load_newest(path, device=cell.device)
+    except ForeignCheckpoint as error:
+        raise CellFailure(f"{error}; name another folder") from None
     if saved is not None and saved.cell.identity() != cell.identity():
         raise CellFailure(
             f"{path} belongs to another training ({saved.cell.id}) than the cell {cell.id} given; "
@@ -173,7 +185,7 @@ def _of_another_length(cell: Cell, path: Path) -> tuple[Checkpoint | None, str]:
         return None, ""
     try:
         saved = Checkpoint.load(path, device=cell.device)
-    except UnusableCheckpoint as error:
+    except (ForeignCheckpoint, UnusableCheckpoint) as error:
         return None, str(error)
     if saved.cell.family() != cell.family():
         return None, f"{path} belongs to another training ({saved.cell.id})"

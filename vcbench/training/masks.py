@@ -40,7 +40,9 @@ def draw_masks(cell: Cell, iteration: int, batch: Tensor) -> Masks:
     length = rng.integers(0, longest, size=(2, crops, 1, 1), endpoint=True)
     start = rng.integers(0, frames - length, endpoint=True)
     place = np.arange(frames)
-    seen = torch.from_numpy((place < start) | (place >= start + length)).to(batch)
+    seen = torch.from_numpy((place < start) | (place >= start + length)).to(batch.dtype)
+    if batch.is_cuda:
+        seen = seen.pin_memory().to(batch.device, non_blocking=True)
     return Masks(seen[0], seen[1])
 
 

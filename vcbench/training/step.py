@@ -66,7 +66,7 @@ class CycleGan:
         self.generator_optimizers = generator_optimizers(networks, recipe)
         self.discriminator_optimizer = discriminator_optimizer(networks, recipe)
         self.replay = ReplayBuffers(cell)
-        self._update = Recorded(self._update_all, recorder(cell))
+        self._update = Recorded(self.update_all, recorder(cell))
         self.conversion_weights = ConversionWeights(networks, recipe)
         # What stands still in each turn of the generators.
         judges = _trained(networks.discriminators())
@@ -129,7 +129,7 @@ class CycleGan:
         self.replay.load_state(state["replay"])
         self.conversion_weights.load_state(state["conversion"])
 
-    def _update_all(
+    def update_all(
         self, key: tuple[LossWeights, int], source: Tensor, target: Tensor, *masks: Tensor
     ) -> dict[str, Tensor]:
         """One update of everything. Only `key` and the shapes may decide what is done."""
