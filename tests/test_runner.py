@@ -271,7 +271,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(home: Home) -> None:
     with subprocess.Popen(command, **options, **streams) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if "one-d/LOW-HIGH/0: " in line:  # it has come to a quarter
+            if "one-d/LOW-HIGH/0: " in line and "it/s" in line:  # it has come to a quarter
                 process.send_signal(signal.SIGINT)
                 break
         rest = process.stderr.read()

@@ -65,10 +65,13 @@ def test_a_quarter_more_work_is_slower(name: str, phase: str) -> None:
 
 
 @pytest.mark.slow
-def test_an_unchanged_one_is_ok_20_times_of_20() -> None:
+def test_an_unchanged_one_passes_20_times_of_20() -> None:
     cases = itertools.islice(itertools.cycle(itertools.product(NAMES, WORK)), 20)
     found = [compare_prepared(*prepared(name, phase, scale=SCALE)) for name, phase in cases]
-    assert [measured.verdict for measured in found] == 20 * ["ok"]
+    # An unsure one passes with a warning: whatever else this machine does decides how many are.
+    verdicts = [measured.verdict for measured in found]
+    assert "slower" not in verdicts
+    assert verdicts.count("ok") >= 18
 
 
 def test_the_step_of_a_system_can_be_gated() -> None:

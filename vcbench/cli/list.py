@@ -54,7 +54,8 @@ def execute(args: argparse.Namespace) -> int:
         table = Table(title=plural, title_justify="left", box=None, pad_edge=False)
         counted = PLURALS.get(plural) in NETWORKS
         for heading in ("name", "what it is", "paper"):
-            table.add_column(heading, overflow="fold")
+            # A name is typed as it stands: it is never broken.
+            table.add_column(heading, overflow="fold", no_wrap=heading == "name")
         if counted:
             table.add_column("parameters", justify="right", no_wrap=True)
         for entry in entries:
