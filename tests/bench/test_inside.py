@@ -52,7 +52,7 @@ def test_processes_train_beside_each_other() -> None:
     found = jobs.train_beside(SMALL, jobs=2, threads=1, seconds=0.2)
     assert (found.jobs, found.threads) == (2, 1)
     assert found.steps_per_second > 0
-    assert found.cells_per_hour(100) == 36 * found.steps_per_second
+    assert found.cells_per_hour(100) == pytest.approx(36 * found.steps_per_second)
 
 
 def test_a_process_that_fails_is_told() -> None:
