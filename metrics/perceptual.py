@@ -85,6 +85,9 @@ def _own_random_state() -> Iterator[None]:
         np.random.set_state(state)
 
 
+# Each is given the aligned pair, as every metric is, and has no use for it.
+
+
 @register_metric("stoi", unit="index", better="higher", paper="Taal et al., 2011, IEEE TASLP")
 def stoi(pair: AlignedPair, *, waveforms: Waveforms, sample_rate: int) -> float:  # noqa: ARG001
     """Intelligibility of speech with the reference's own timing; undefined for any other."""

@@ -30,6 +30,7 @@ _SOURCES = (
     "vcbench.dtw",
     "vcbench.normalization",
     "vcbench.parallel_gmm",
+    "vcbench.threads",
     "vcbench.training.checkpoint",
     "vcbench.training.models",
     "vcbench.world",

@@ -18,6 +18,7 @@ from vcbench.conversion import Mapping, VoiceConverter, trained_converter, uncha
 from vcbench.errors import DataError
 from vcbench.normalization import SpeakerStatistics
 from vcbench.parallel_gmm import ParallelGmm, folds
+from vcbench.threads import torch_threads
 from vcbench.world import Array, FeatureParameters
 
 FeatureFiles = tuple[Path, ...]
@@ -64,7 +65,7 @@ def run_task(task: ConversionTask) -> int:
 @contextmanager
 def _renderer(task: ConversionTask) -> Iterator[Renderer]:
     if task.checkpoint is not None:
-        with _one_torch_thread():
+        with torch_threads(1):
             yield _trained(task, task.checkpoint)
     elif task.statistics_from is None:
         yield lambda path: _again(path, task)
@@ -94,19 +95,6 @@ def moving_average(mcep: Array, n_frames: int) -> Array:
     at = np.arange(len(mcep))
     first, end = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(mcep))
     return np.asarray((sums[end] - sums[first]) / (end - first)[:, None])
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """The workers share the processors; outside, PyTorch has as many threads as before."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _trained(task: ConversionTask, path: Path) -> Renderer:

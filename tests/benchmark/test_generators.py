@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
-import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from vcbench.bench import counts
@@ -22,6 +21,7 @@ from vcbench.bench.paired import TOLERANCE
 from vcbench.discovery import NETWORKS, Kind
 from vcbench.errors import VcbenchError
 from vcbench.plugins import Registry
+from vcbench.threads import torch_threads
 
 Record = Callable[[str, object], None]
 REGISTRY = Registry()
@@ -30,10 +30,8 @@ REGISTRY = Registry()
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """A second thread would make the figure depend on whatever else the machine does."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with torch_threads(1):
+        yield
 
 
 @pytest.mark.parametrize("phase", PHASES)

@@ -18,10 +18,10 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-import torch
 
 from vcbench import features
 from vcbench.bench.train import PAPER_SYSTEM
+from vcbench.threads import torch_threads
 from vcbench.training import loop
 from vcbench.training.cell import Cell
 from vcbench.training.checkpoint import Checkpoint
@@ -68,7 +68,7 @@ def measure(
     training does not wait for the next step.
     """
     times = _Times()
-    with tempfile.TemporaryDirectory() as name, _one_thread():
+    with tempfile.TemporaryDirectory() as name, torch_threads(1):
         folder = Path(name)
         cell = _cell(folder, scale, segment_frames, iterations)
         with (
@@ -94,16 +94,6 @@ def measure(
         ("validation_overhead", 100 * validation / step, "%"),
     ]
     return [{"metric": m, "value": value, "unit": unit} for m, value, unit in rows]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _cell(folder: Path, scale: float, segment_frames: int, iterations: int) -> Cell:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
+
+from vcbench.threads import torch_threads
 
 PAIRS = 30
 MOST_PAIRS = 240  # where a verdict stays unsure
@@ -74,7 +75,7 @@ def compare(
     clock, name = _clock(device, threads)
     ratios: list[float] = []
     seconds: tuple[list[float], list[float]] = ([], [])
-    with _threads(threads):
+    with torch_threads(threads):
         calls = _calls_of_a_sample(first, second, clock, SAMPLE_S[device])
         wanted = pairs
         while True:
@@ -147,13 +148,3 @@ def _between_events(function: Function, calls: int) -> float:
     end.record()
     end.synchronize()
     return start.elapsed_time(end) / 1000
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

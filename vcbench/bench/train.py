@@ -15,6 +15,7 @@ from vcbench.bench.floor import Floor
 from vcbench.bench.paired import PAIRS, Paired, compare
 from vcbench.errors import UsageError, did_you_mean
 from vcbench.plugins import Registry
+from vcbench.threads import torch_threads
 from vcbench.training.cell import Cell, ComponentSpec, Recipe
 from vcbench.training.models import Networks, build_networks, build_objective, isolated_rng
 from vcbench.training.precision import float32_products
@@ -153,7 +154,9 @@ def compare_steps(
             pairs=pairs,
             progress=advance,
         )
-        stages.append(Stage(identity_loss, time, _floor(gan, crops, iteration, threads)))
+        with torch_threads(threads):
+            least = floor.measure(gan, crops[0, 0], crops[0, 1], iteration)
+        stages.append(Stage(identity_loss, time, least))
     return Comparison(stages, difference)
 
 
@@ -165,16 +168,6 @@ def _engine_steps(gan: CycleGan, crops: Tensor, iteration: int) -> Callable[[], 
             return step()
 
     return within_precision
-
-
-def _floor(gan: CycleGan, crops: torch.Tensor, iteration: int, threads: int) -> Floor:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        source, target = crops[0]
-        return floor.measure(gan, source, target, iteration)
-    finally:
-        torch.set_num_threads(before)
 
 
 def _steps(side: Any, crops: Tensor, iteration: int) -> Callable[[], object]:
