@@ -55,9 +55,7 @@ def test_at_first_everything_is_missing_and_looking_changes_nothing(place: Workp
         f"{system}/{pair}/0" for system in ("first", "second") for pair in ("F1-M1", "M1-F2")
     ]
     assert len({planned.key for planned in plan.cells}) == 4
-    assert {(planned.done, planned.reason) for planned in plan.cells} == {
-        (False, "no result for this configuration, data and code yet")
-    }
+    assert {(planned.done, planned.reason) for planned in plan.cells} == {(False, "never trained")}
     assert [cell.id for cell in plan.baselines] == [
         f"{name}/{pair}/-"
         for name in ("source-copy", "mean-variance", "resynthesis")
@@ -311,15 +309,17 @@ def test_what_is_done_and_what_was_begun(place: Workplace) -> None:
         planned.folder.mkdir(parents=True)
         for name in names:
             if name == "checkpoint.pt":
-                torch.save({}, planned.folder / name)
+                left = {"format": "vcbench-checkpoint-2", "iteration": 4}
+                torch.save(left, planned.folder / name)
             else:
                 (planned.folder / name).write_text('{"iterations": 6}')
     found = place.plan().cells
     assert [planned.done for planned in found] == [True, False, False, False]
     assert [planned.reason for planned in found[:2]] == [
         "trained before",
-        "begun before: continues from its checkpoint",
+        "training unfinished at iteration 4 of 6: continues there",
     ]
+    assert [planned.iterations for planned in found] == [6, 4, 0, 0]
     assert found[0].status() == {"iterations": 6}
     whole = (done.folder / "checkpoint.pt").read_bytes()
     (done.folder / "checkpoint.pt").write_bytes(whole[:-40])  # damaged: trained again
@@ -363,14 +363,16 @@ def test_what_a_longer_training_can_go_on_from(place: Workplace) -> None:
     longer, *others = place.plan("training.learning_rate_decay=none", "training.iterations=9").cells
     assert longer.other is not None
     assert longer.other.checkpoint == shorter.folder / "checkpoint.pt"
-    missing = "no result for this configuration, data and code yet"
+    missing = "trained before, but training.iterations was 6, now 9"
     on = "goes on from one with another schedule, after its 6 iterations"
     assert longer.reason == f"{missing}; {on}"
-    assert {planned.reason for planned in others} == {missing}
+    assert {planned.reason for planned in others} == {"never trained"}
+    assert [longer.iterations, *(planned.iterations for planned in others)] == [6, 0, 0, 0]
     decaying, *_ = place.plan("training.iterations=9").cells
     assert decaying.reason == (
-        f"{missing}; one with another schedule has done 6 iterations, but cannot be gone on from: "
-        "the learning rate of iteration 6 would have been different"
+        "trained before, but training.iterations was 6, now 9; training.learning_rate_decay was "
+        "none, now linear; one with another schedule has done 6 iterations, but cannot be gone on "
+        "from: the learning rate of iteration 6 would have been different"
     )
     fresh, *_ = place.plan(
         "training.learning_rate_decay=none", "training.iterations=9", fresh=True
@@ -380,7 +382,15 @@ def test_what_a_longer_training_can_go_on_from(place: Workplace) -> None:
     previous.parent.mkdir()
     previous.touch()
     begun, *_ = place.plan("training.learning_rate_decay=none", "training.iterations=9").cells
-    assert (begun.reason, begun.other) == ("begun before: continues from its checkpoint", None)
+    lost = "begun before, but no checkpoint can be read: trained again from the start"
+    assert (begun.reason, begun.other) == (lost, None)
+    torch.save({"format": "vcbench-checkpoint-2", "iteration": 8}, previous)
+    begun, *_ = place.plan("training.learning_rate_decay=none", "training.iterations=9").cells
+    assert (begun.reason, begun.iterations) == (
+        "training unfinished at iteration 8 of 9: continues there (the newest checkpoint cannot "
+        "be read)",
+        8,
+    )
 
 
 def test_only_some_cells(place: Workplace) -> None:

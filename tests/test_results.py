@@ -124,6 +124,33 @@ def test_samples_are_the_same_sentences_by_every_system(plan: Plan, tmp_path: Pa
     assert found == files
 
 
+def test_the_sentence_that_is_converted_worst_is_played_first(
+    place: Workplace, tmp_path: Path
+) -> None:
+    plan = place.plan("samples_per_direction=1", seeds=[3, 5])
+    units = units_of(plan)
+    trained = [u for u in units if u.record.kind == "trained"]
+    # Seed 5 and the baselines, which score otherwise, are not heard.
+    scores = [
+        ScoreResult(
+            ScoreItem(Path("a"), Path("a"), UtteranceLabels(unit, direction, sentence)),
+            {"mcd": 9.0 if (sentence == "s7") == (unit in trained[::2]) else 8.0},
+        )
+        for unit in units
+        for direction in unit.directions
+        for sentence in ("s6", "s7")
+    ]
+    assert [u.record.seed for u in trained[::2]] == [3, 3]
+    rows = results.score_rows(plan, scores)
+    folder = RunFolder(tmp_path / "reports", "small", "v1")
+    outputs = converted(units, tmp_path / "wavs")
+    samples = results.copy_samples(plan, units, outputs, folder, rows)
+    assert [sample["utterance"] for sample in samples] == ["s7", "s7"]
+    assert all("/s7/" in sample["source"] for sample in samples)
+    unscored = results.copy_samples(plan, units, outputs, folder)
+    assert [sample["utterance"] for sample in unscored] == ["s6", "s6"]
+
+
 def test_a_sample_keeps_the_suffix_of_what_it_is(place: Workplace, tmp_path: Path) -> None:
     for speaker in ("F1", "F2", "M1"):
         place.wav(speaker, "s7").rename(place.wav(speaker, "s7").with_suffix(".flac"))

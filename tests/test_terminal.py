@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from vcbench.engines import TrainingTask
 from vcbench.terminal import console, progress_bars, say
-from vcbench.watching import watcher
 
 
 class Screen(io.StringIO):
@@ -33,26 +29,6 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
     return found
 
 
-def task(folder: Path, name: str, *, iterations: int = 100) -> TrainingTask:
-    (folder / name).mkdir()
-    return TrainingTask(f"{name}/A-B/0", folder / name, iterations)
-
-
-def log(task: TrainingTask, iteration: int) -> None:
-    """Write the log as training has it after `iteration`: losses, a validation, half a line."""
-    line = {
-        "iteration": iteration,
-        "generator_adversarial": 0.7,
-        "cycle": 1.25,
-        "identity": 0.5,
-        "discriminator": 0.6931,
-        "iterations_per_second": 12.34,
-    }
-    lines = [json.dumps(line), json.dumps({"iteration": iteration, "validation": 2})]
-    text = "\n".join([*lines, '{"iteration": 9'])
-    (task.folder / "log.jsonl").write_text(text, encoding="utf-8")
-
-
 def test_without_a_terminal_a_phase_is_two_lines(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bars() as progress:
         for done in range(1, 6):
@@ -67,32 +43,6 @@ def test_without_a_terminal_a_phase_is_two_lines(capsys: pytest.CaptureFixture[s
         "extracting features: 5 of 5",
         "downloading ...",
         "a line between",
-    ]
-
-
-def test_without_a_terminal_training_is_a_line_per_quarter(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    first, second = task(tmp_path, "one"), task(tmp_path, "two")
-    with watcher(2) as watch:
-        watch([first])
-        for iteration in (3, 24, 26, 30, 49, 50, 80, 99, 100):
-            log(first, iteration)
-            watch([first])
-            watch([first])
-        log(second, 50)  # begun before: its log is there already
-        watch([second])
-        watch([])
-    out, err = capsys.readouterr()
-    assert out == ""
-    losses = "G 0.7 cycle 1.25 identity 0.5 D 0.693 12.3 it/s"
-    assert err.splitlines() == [
-        "training 1 of 2: one/A-B/0 ...",
-        f"  one/A-B/0: 26/100 {losses}",
-        f"  one/A-B/0: 50/100 {losses}",
-        f"  one/A-B/0: 80/100 {losses}",
-        "training 2 of 2: two/A-B/0 ...",
-        f"  two/A-B/0: 50/100 {losses}",
     ]
 
 
@@ -139,22 +89,24 @@ def test_bars_leave_the_terminal_alone_when_nothing_is_under_way(
     assert screen.getvalue().endswith("\x1b[?25h"), "the cursor is shown again"
 
 
-def test_a_watched_training_shows_its_losses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_terminal_that_cannot_be_drawn_on_gets_plain_lines(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     screen = on_a_terminal(monkeypatch)
-    one, two = task(tmp_path, "one"), task(tmp_path, "two")
-    with watcher(2) as watch:
-        watch([one])
-        log(one, 57)
-        watch([one, two])
-        time.sleep(0.25)
-        watch([two])
-        watch([])
-    text = screen.getvalue()
-    assert "training 2 cells" in text
-    assert "starting" in text
-    assert "57/100 G 0.7 cycle 1.25 identity 0.5 D 0.693 12.3 it/s" in text
+    monkeypatch.setenv("TERM", "dumb")
+    with progress_bars() as progress:
+        progress("scoring", 1, 2)
+        progress("scoring", 2, 2)
+    assert screen.getvalue() == "scoring ...\nscoring: 2 of 2\n"
+
+
+def test_nobody_reading_any_more_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(Screen):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(sys, "stderr", Closed())
+    say("to nobody")
 
 
 def test_results_are_plain_and_whole_where_stdout_is_no_terminal(

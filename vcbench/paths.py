@@ -37,6 +37,20 @@ def writable_cache_dir() -> Path:
     return folder
 
 
+def writable_reports_dir(explicit: str | None = None) -> Path:
+    """`reports_dir`, not made yet; raises `UsageError` where it could not be: told before hours of
+    training and not after."""
+    folder = reports_dir(explicit)
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return folder
+    reason = "cannot be written" if there.is_dir() else "is a file"
+    raise UsageError(
+        f"{folder}: reports cannot be written there ({there} {reason}); "
+        "name another folder with --reports or VCBENCH_REPORTS_DIR"
+    )
+
+
 def reports_dir(explicit: str | None = None) -> Path:
     """Folder that runs write to: `--reports`, then VCBENCH_REPORTS_DIR, then `./reports`."""
     named = explicit or os.environ.get("VCBENCH_REPORTS_DIR") or "reports"

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from vcbench import fingerprint, protocols
 from vcbench.errors import DataError, PluginError, VcbenchError
 from vcbench.features import FeatureStore, is_complete
+from vcbench.misses import Misses
 from vcbench.other_lengths import OtherLength, find
+from vcbench.stored_cells import StoredCells
 from vcbench.suite import select
 from vcbench.training.cell import Cell, ComponentSpec, Recipe
 from vcbench.training.files import CHECKPOINT, STATUS, previous_of, read_status
@@ -58,8 +60,9 @@ class Speech:
 class PlannedCell:
     """A cell, its content key, the folder of its results, and whether they are there.
 
-    reason: why it is not done, or where it was found. other: where it is neither done nor begun, a
-    training with another schedule that it might go on from.
+    reason: why it is not done, or where it was found. iterations: how many are done, also by
+    another that it goes on from. other: where it is neither done nor begun, a training with
+    another schedule that it might go on from.
     """
 
     cell: Cell
@@ -67,6 +70,7 @@ class PlannedCell:
     folder: Path
     done: bool
     reason: str
+    iterations: int = 0
     fresh: bool = False
     other: OtherLength | None = None
 
@@ -124,7 +128,11 @@ def make_plan(
         if c.seed is not None
     ]
     code = _code_of_systems(trained, suite)
-    cells = [_planned(cell, suite, cache_dir, fresh, code[cell.system]) for cell in trained]
+    misses = Misses(StoredCells(cache_dir / "cells"), suite.registry)
+    folders = [
+        cache_dir / "cells" / cell.key(suite.registry, code=code[cell.system]) for cell in trained
+    ]
+    cells = [_planned(c, f, misses, fresh) for c, f in zip(trained, folders, strict=True)]
     baselines = [c for c in chosen if c.system in suite.baselines]
     external = [c for c in chosen if c.system in suite.external]
     data = _data_fingerprint(paths)
@@ -302,23 +310,35 @@ def _code_of_systems(cells: Sequence[Cell], suite: Suite) -> dict[str, str]:
     return {name: cell.code(suite.registry) for name, cell in first.items()}
 
 
-def _planned(cell: Cell, suite: Suite, cache_dir: Path, fresh: bool, code: str) -> PlannedCell:
-    key = cell.key(suite.registry, code=code)
-    folder = cache_dir / "cells" / key
-    done = _has_result(folder)
-    other = None
+def _planned(cell: Cell, folder: Path, misses: Misses, fresh: bool) -> PlannedCell:
+    """What is to be done for a cell whose key the folder is called by."""
     if fresh:
-        reason = "--fresh: trained again from the start"
-    elif done:
-        reason = "trained before"
-    elif (folder / CHECKPOINT).exists() or previous_of(folder / CHECKPOINT).exists():
-        reason = "begun before: continues from its checkpoint"
-    else:
-        reason = "no result for this configuration, data and code yet"
-        other = find(folder, cell.recipe)
-        if other is not None:
-            reason += f"; {other}"
-    return PlannedCell(cell, key, folder, done and not fresh, reason, fresh, other)
+        again = "--fresh: trained again from the start"
+        return PlannedCell(cell, folder.name, folder, False, again, fresh=True)
+    if _has_result(folder):
+        total = cell.recipe.iterations
+        return PlannedCell(cell, folder.name, folder, True, "trained before", total)
+    newest = folder / CHECKPOINT
+    if newest.exists() or previous_of(newest).exists():
+        reason, iterations = _begun(newest, cell.recipe)
+        return PlannedCell(cell, folder.name, folder, False, reason, iterations)
+    other = find(folder, cell.recipe)
+    reason = misses.reason(cell) + (f"; {other}" if other else "")
+    on_from = other.iterations if other and not other.obstacle else 0
+    return PlannedCell(cell, folder.name, folder, False, reason, on_from, other=other)
+
+
+def _begun(newest: Path, recipe: Recipe) -> tuple[str, int]:
+    """(how far training has come, in words; after how many iterations it continues)."""
+    from vcbench.training.checkpoint import iteration_of
+
+    for path in (newest, previous_of(newest)):
+        iterations = iteration_of(path)
+        if iterations is not None:
+            damaged = "" if path == newest else " (the newest checkpoint cannot be read)"
+            at = f"{iterations} of {recipe.iterations}"
+            return f"training unfinished at iteration {at}: continues there{damaged}", iterations
+    return "begun before, but no checkpoint can be read: trained again from the start", 0
 
 
 def _has_result(folder: Path) -> bool:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import vcbench
 from vcbench import environment, fingerprint, protocols
 from vcbench.external_speech import external_wavs
 from vcbench.planning import Plan
+from vcbench.samples import mean_scores, worst_and_best
 from vcbench.scoring import ScoreResult
-from vcbench.store import RunFolder
+from vcbench.store import RESULTS, RunFolder
 from vcbench.training.log import read_log
 from vcbench.units import Direction, Outputs, Unit, UtteranceLabels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def score_rows(plan: Plan, scores: Sequence[ScoreResult]) -> list[dict[str, Any]]:
@@ -60,16 +64,33 @@ def training_rows(units: Sequence[Unit]) -> list[dict[str, Any]]:
 
 
 def copy_samples(
-    plan: Plan, units: Sequence[Unit], outputs: Outputs, folder: RunFolder
+    plan: Plan,
+    units: Sequence[Unit],
+    outputs: Outputs,
+    folder: RunFolder,
+    rows: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
-    """Copy the first sentences of each direction, as each system says them, for listening."""
+    """Copy sentences of each direction, as each system says them, for listening.
+
+    Those that the trained systems convert worst and best, by the suite's first metric in `rows`
+    (what `score_rows` gives); the corpus's first ones where there are no scores.
+    """
+    import pandas as pd
+
     samples = []
     seed = plan.suite.seeds[0] if plan.suite.seeds else None
+    scores = pd.DataFrame(list(rows), columns=RESULTS)
     for pair in plan.suite.pairs:
         for direction in (Direction(pair.source, pair.target), Direction(pair.target, pair.source)):
-            said = plan.speech.evaluation[direction.source][: plan.suite.samples_per_direction]
-            meant = plan.speech.evaluation[direction.target]
-            for source, target in zip(said, meant, strict=False):
+            spoken = zip(
+                plan.speech.evaluation[direction.source],
+                plan.speech.evaluation[direction.target],
+                strict=False,
+            )
+            both = {source.id: (source, target) for source, target in spoken}
+            ordered = _by_interest(plan, units, scores, str(direction), seed, list(both))
+            for name in ordered[: plan.suite.samples_per_direction]:
+                source, target = both[name]
                 place = f"{direction.file_name}/{source.id}"
                 converted = {}
                 for unit in units:
@@ -95,6 +116,27 @@ def copy_samples(
                     }
                 )
     return samples
+
+
+def _by_interest(
+    plan: Plan,
+    units: Sequence[Unit],
+    scores: pd.DataFrame,
+    direction: str,
+    seed: int | None,
+    sentences: Sequence[str],
+) -> list[str]:
+    metric = plan.suite.metrics[0]
+    means = mean_scores(
+        scores,
+        metric=metric,
+        protocol=plan.suite.protocol,
+        direction=direction,
+        systems={u.record.system for u in units if u.record.kind != "baseline"},
+        seed=seed,
+    )
+    better = plan.suite.registry.get("metric", metric).details["better"]
+    return worst_and_best(sentences, means, lower_is_better=better != "higher")
 
 
 def manifest(

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from vcbench import environment, features, results, throughput
 from vcbench.batch_conversion import convert_units
-from vcbench.engines import Engine, TrainingTask
+from vcbench.engines import Engine, Outcome, TrainingTask
 from vcbench.errors import DataError, VcbenchError, some_of
 from vcbench.external_speech import check_external
 from vcbench.features import FeatureStore
 from vcbench.other_lengths import take_over
 from vcbench.parallel import threads_per_job
+from vcbench.pictures import add_pictures
 from vcbench.planning import Plan, PlannedCell, check_systems
 from vcbench.scoring import ScoreItem, ScoreResult, score_all
 from vcbench.store import CellRecord, RunFolder
+from vcbench.stored_cells import code_of, note_code
 from vcbench.terminal import say
 from vcbench.training.files import CELL, write_json
 from vcbench.units import Outputs, Unit, UtteranceLabels, left_out, units_of
@@ -52,11 +54,13 @@ def run(
     engine: Engine,
     command: Sequence[str],
     tensorboard: bool = False,
+    inline_audio: bool = False,
     progress: ProgressCallback | None = None,
 ) -> RunResult:
     """Do what `plan` says and write the report; see the module.
 
     tensorboard: the cells that are trained write event files into their folders.
+    inline_audio: the page holds its sounds.
 
     Raises `DataError` if recordings cannot be used, before anything is trained.
     """
@@ -70,11 +74,12 @@ def run(
     folder.write_json("plan.json", [_plan_entry(planned) for planned in plan.cells])
     units = units_of(plan)
     try:
-        _train(units, engine, tensorboard=tensorboard)
+        _train(plan, units, engine, tensorboard=tensorboard)
         outputs = convert_units(plan, units, cache_dir, jobs, progress)
         scores = _score(plan, units, outputs, jobs, progress)
         # Before anything else can go wrong: these took the longest.
-        folder.write_results(results.score_rows(plan, scores))
+        rows = results.score_rows(plan, scores)
+        folder.write_results(rows)
         folder.write_training(results.training_rows(units))
         speeds = _measure_throughput(plan, units, jobs, progress)
     except BaseException as error:
@@ -87,9 +92,12 @@ def run(
         for record in left_out(plan):
             folder.add_cell(record)
     folder.write_throughput(speeds)
-    folder.write_json("samples/samples.json", results.copy_samples(plan, units, outputs, folder))
+    samples = results.copy_samples(plan, units, outputs, folder, rows)
+    for line in add_pictures(folder.path, samples, protocol=plan.suite.protocol, jobs=jobs):
+        say(f"WARNING {line}")
+    folder.write_json("samples/samples.json", samples)
     folder.write_json("manifest.json", results.manifest(plan, units, state, command))
-    leaderboard = reporting.render(folder.path)
+    leaderboard = reporting.publish(folder.path, inline_audio=inline_audio, jobs=jobs)
     folder.point_latest_here()
     return RunResult(folder.path, leaderboard, sum(u.record.status != "ok" for u in units))
 
@@ -130,12 +138,13 @@ def _plan_entry(planned: PlannedCell) -> dict[str, Any]:
     }
 
 
-def _train(units: Sequence[Unit], engine: Engine, *, tensorboard: bool) -> None:
+def _train(plan: Plan, units: Sequence[Unit], engine: Engine, *, tensorboard: bool) -> None:
     """Train what is missing; afterwards every record tells how its cell ended."""
     trained = [(u, u.planned) for u in units if u.planned]
     missing = [(u, p) for u, p in trained if not p.done]
     # Systems that differ in name alone, or in nothing that this cell's training uses, share it.
     sharing: dict[TrainingTask, list[Unit]] = {}
+    code: dict[str, dict[str, str]] = {}  # by system: its cells have the same plugins
     for unit, planned in missing:
         task = TrainingTask(
             planned.cell.id,
@@ -146,16 +155,26 @@ def _train(units: Sequence[Unit], engine: Engine, *, tensorboard: bool) -> None:
         same = next((t for t in sharing if t.folder == planned.folder), None)
         if same is None:
             _prepare(planned)
+            name = planned.cell.system
+            code[name] = code.get(name) or code_of(planned.cell, plan.suite.registry)
+            note_code(planned.folder, code[name])
         sharing.setdefault(same or task, []).append(unit)
     started = time.monotonic()
+
+    def note(outcome: Outcome) -> None:
+        if outcome.status != "ok":
+            for unit in sharing[outcome.task]:
+                unit.record.fail(outcome.status, outcome.reason)
+                say(f"FAILED {unit.record.cell}: {outcome.reason}")
+
     if sharing:
-        with watcher(len(sharing)) as watch:
-            outcomes = engine.run(list(sharing), on_tick=watch)
-        for outcome in outcomes:
-            if outcome.status != "ok":
-                for unit in sharing[outcome.task]:
-                    unit.record.fail(outcome.status, outcome.reason)
-                    say(f"FAILED {unit.record.cell}: {outcome.reason}")
+        with watcher(list(sharing)) as watch:
+
+            def on_end(outcome: Outcome) -> None:
+                note(outcome)
+                watch.ended(outcome)
+
+            engine.run(list(sharing), on_tick=watch, on_end=on_end)
     for unit, planned in trained:
         if unit.record.status == "ok":
             _take_status(unit.record, planned)

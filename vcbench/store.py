@@ -101,8 +101,10 @@ class RunFolder:
         self._replace("results.parquet", lambda path: table.to_parquet(path, index=False))
 
     def write_training(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Write `training.csv`, the loss curves."""
-        self._write_csv("training.csv", _table(rows, TRAINING))
+        """Write `training.csv` and `training.parquet`, the loss curves."""
+        table = _table(rows, TRAINING)
+        self._write_csv("training.csv", table)
+        self._replace("training.parquet", lambda path: table.to_parquet(path, index=False))
 
     def write_throughput(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write `throughput.csv`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,8 +29,19 @@ def console() -> Console:
 
 
 def say(message: str) -> None:
-    """One plain line of progress on stderr."""
-    print(message, file=sys.stderr, flush=True)
+    """One plain line of progress on stderr; a run is not lost because nobody reads it any more."""
+    with suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
+
+
+def count_of(n: int, singular: str) -> str:
+    """`1 cell`, `3 cells`."""
+    return f"{n} {singular}" if n == 1 else f"{n} {singular}s"
+
+
+def is_watched() -> bool:
+    """Whether stderr is a terminal that can be drawn on: `TERM=dumb` says that it cannot."""
+    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 @contextmanager
@@ -40,7 +51,7 @@ def progress_bars() -> Iterator[ProgressCallback]:
     Where stderr is no terminal it prints one line when a description first appears and one when
     its total is reached.
     """
-    if not sys.stderr.isatty():
+    if not is_watched():
         started: set[str] = set()
         finished: set[str] = set()
 
@@ -93,7 +104,9 @@ class _Bars:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
         from rich.progress import TimeRemainingColumn as Remaining
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+        # Narrow enough for 80 columns beside the longest description.
+        bar = BarColumn(bar_width=20)
+        columns = (TextColumn("{task.description}"), bar, MofNCompleteColumn(), Remaining())
         bars = Progress(*columns, console=Console(stderr=True))
         bars.start()
         return bars

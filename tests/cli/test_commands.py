@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit) as stopped:
         main(["runn"])
     assert stopped.value.code == 2
-    assert "invalid choice: 'runn'" in capsys.readouterr().err
+    assert "invalid choice: 'runn': did you mean 'run'? (valid: bench, " in capsys.readouterr().err
 
 
 def test_list_names_every_plugin_and_suite(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +69,17 @@ def test_show_prints_the_layers_of_the_paper(capsys: pytest.CaptureFixture[str])
         (["show", "patchgan", "--n-mcep", "8"], "n_mcep (8) must be at least 16"),
         (["report", "nowhere"], "nowhere holds no manifest.json"),
         (["plan", "vcc2017"], "did you mean 'vcc2016'?"),
+        (["plan", "."], "suite: '.' is a folder; name a suite file; valid: demo, "),
         (["run", "demo", "--jobs", "0"], "--jobs 0: must be at least 1"),
+        (["plan", "demo", "--jobs", "-1"], "--jobs -1: must be at least 1"),
+        (["data", "stats", "demo", "--jobs", "0"], "--jobs 0: must be at least 1"),
+        (["run", "demo", "--reports", f"{__file__}/x"], f"({__file__} is a file); name another"),
+        (["run", "demo", "--only", "dem/*"], "--only 'dem/*' matches no cell; valid: "),
+        (["run", "vcc2016", "--budget", "smok"], "did you mean 'smoke'?"),
+        (["run", "demo", "--set", "metrics=[mdc]"], "unknown metric 'mdc': did you mean"),
+        (["run", "demo", "--set", "training.iterations"], "must be KEY.KEY=VALUE"),
+        (["convert", "no.pt", "a.wav", "-o", "out"], "no such checkpoint; `vcbench plan SUITE"),
+        (["data", "fetch", "vcc"], "did you mean 'vcc2016'?"),
         (["run", "demo", "--engine", "lokal"], "did you mean 'local'?"),
         (["run", "demo", "--set", "protocol=vcbench-2"], "did you mean 'vcbench-1'?"),
         (["run", "demo", "--set", "pairs=[DF1-DM9]"], "did you mean"),
@@ -87,6 +98,7 @@ def test_plan_tells_what_is_done_and_runs_nothing(
     home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VCBENCH_CACHE_DIR", home.environment["VCBENCH_CACHE_DIR"])
+    monkeypatch.delenv("COLUMNS", raising=False)  # no cell of a table is broken
     arguments = ["plan", home.suite, "--data", home.data, "--json"]
     planned = json.loads(output(capsys, *arguments))
     assert [(c["cell"], c["done"]) for c in planned["cells"]] == [
@@ -97,10 +109,25 @@ def test_plan_tells_what_is_done_and_runs_nothing(
     more = json.loads(output(capsys, *arguments, "--seeds", "0,1", "--only", "two-d/*"))
     assert [(c["cell"], c["done"], c["reason"]) for c in more["cells"]] == [
         ("two-d/LOW-HIGH/0", True, "trained before"),
-        ("two-d/LOW-HIGH/1", False, "no result for this configuration, data and code yet"),
+        ("two-d/LOW-HIGH/1", False, "never trained"),
     ]
+    assert more["cells"][0]["iterations"] == {"done": 6, "total": 6}
+    time = more["training_time"]
+    assert (time["unknown"], list(time["speeds"])) == ([], ["two-d"])
+    assert time["seconds"] == pytest.approx(6 / time["speeds"]["two-d"])
+    longer = [*arguments[:-1], "--set", "training.iterations=60", "--only", "one-d/*"]
+    text = " ".join(output(capsys, *longer).split())
+    assert "trained before, but training.iterations was 6, now 60" in text
+    assert (
+        re.search(r"training: about \d+:\d\d", text) and "like cells in the cache (one-d " in text
+    )
+    wider = [*longer, "--set", "systems.one-d.generator.width=narrow"]
+    text = " ".join(output(capsys, *wider).split())
+    assert "generator.width was wide, now narrow" in text
+    assert "training time unknown: one-d: no like cell in the cache has been trained" in text
     other = json.loads(output(capsys, *arguments, "--deterministic"))
     assert not any(c["done"] for c in other["cells"])
+    assert other["cells"][0]["reason"] == "trained before, but deterministic was False, now True"
 
 
 def test_report_renders_a_run_again(

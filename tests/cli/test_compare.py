@@ -112,7 +112,7 @@ def test_with_seeds_enough_a_changed_system_is_found_and_the_other_is_equal(
     assert new["b_minus_a"]["mean"] == pytest.approx(0.5, abs=0.02)
     assert new["mean_b"] - new["mean_a"] == pytest.approx(new["b_minus_a"]["mean"])
     assert new["b_minus_a"]["covers"] == ["sentences", "seeds"]
-    assert new["b_minus_a"]["p_holm"] == pytest.approx(2 * 2 / 2**8)
+    assert new["b_minus_a"]["p_holm"] == pytest.approx(4 * 2 / 2**8), "of 4 comparisons"
     assert (new["b_minus_a"]["n"], new["b_minus_a"]["expected"], new["seeds"]) == (24, 24, 8)
 
 
@@ -194,7 +194,37 @@ def test_an_undefined_score_is_left_out_of_both_means(
     (entry,) = document["compared"]
     assert entry["mean_a"] == entry["mean_b"] == 10.0
     assert (entry["b_minus_a"]["n"], entry["b_minus_a"]["expected"]) == (7, 8)
-    assert "1 without a score" in document["unpaired"][1]
+    assert document["unpaired"] == ["mcd: 1 scored only in the first (such as u7)"]
+    assert document["notes"] == []
+
+
+def test_scores_undefined_on_both_sides_are_counted_once_and_no_gap(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where no frame is voiced there is no F0 error, whichever way the run is looked at."""
+    folder = run_folder(tmp_path / "run", sentences=24)
+    table = pd.read_csv(folder / "results.csv", dtype=str)
+    unvoiced = (table["metric"] == "f0-rmse") & (table["utterance"] == "u3")
+    table.loc[unvoiced, "value"] = ""
+    table.to_csv(folder / "results.csv", index=False)
+    document = compared(capsys, folder, folder)
+    assert document["unpaired"] == []
+    assert document["notes"] == [
+        "f0-rmse: scores undefined on both sides are left out: 2 of old and 2 of new"
+    ]
+    of_f0 = by_name(document)["new", "f0-rmse"]["b_minus_a"]
+    assert (of_f0["n"], of_f0["expected"]) == (46, 48), "what is missing and the note agree"
+    assert main(["compare", str(folder), str(folder), "--fail-if-worse"]) == 0
+
+
+def test_a_score_that_one_side_lacks_wholly_is_no_gap_where_the_other_is_undefined(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores: dict[str, float | None] = {f"u{i}": 7.0 + i for i in range(8)}
+    a = score_document(tmp_path / "a.json", {"x": {**scores, "u9": None}})
+    b = score_document(tmp_path / "b.json", {"x": scores})
+    document = compared(capsys, a, b)
+    assert document["unpaired"] == [] and "1" in document["notes"][0]
 
 
 def test_different_protocols_are_refused(
@@ -244,7 +274,7 @@ def test_the_table_says_what_the_json_holds(
     text = " ".join(capsys.readouterr().out.split()).replace("−", "-")
     low, high = entry["b_minus_a"]["ci"]
     assert f"{entry['b_minus_a']['mean']:.3f} [{low:.3f}, {high:.3f}]" in text
-    assert "better (p = 0.016)" in text and "24/24" in text and "every score is equal" in text
+    assert "better (p = 0.031)" in text and "24/24" in text and "every score is equal" in text
     assert "MCD ↓ (dB, vcbench-1)" in text
     assert math.isfinite(entry["b_minus_a"]["detectable_at_80_percent_power"])
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,7 +55,12 @@ def run(
     jobs: int = 2,
     on_tick: Callable[[Sequence[TrainingTask]], None] = ignore,
 ) -> list[Outcome]:
-    return list(LocalEngine(jobs).run(work, on_tick=on_tick))
+    """How the tasks ended, in their order; each must be told once."""
+    told: list[Outcome] = []
+    LocalEngine(jobs).run(work, on_tick=on_tick, on_end=told.append)
+    outcomes = {outcome.task: outcome for outcome in told}
+    assert len(outcomes) == len(told)
+    return [outcomes[task] for task in work]
 
 
 def test_it_is_registered() -> None:
@@ -198,6 +205,69 @@ def test_a_task_that_does_not_end_is_killed_in_the_end(
     with pytest.raises(KeyboardInterrupt):
         run(work, on_tick=interrupt_once(pids))
     assert not any(alive(int(pid.read_text())) for pid in pids)
+
+
+def test_how_a_task_ended_is_told_as_soon_as_it_has(tmp_path: Path) -> None:
+    """The second goes on only once the end of the first was told."""
+    until_told = "for _ in $(seq 500); do [ -e told ] && exit 0; sleep 0.02; done; exit 4"
+    first, second = tasks(tmp_path, "exit 3", until_told)
+    told: list[Outcome] = []
+
+    def on_end(outcome: Outcome) -> None:
+        told.append(outcome)
+        (second.folder / "told").touch()
+
+    LocalEngine(2).run([first, second], on_tick=ignore, on_end=on_end)
+    assert [(outcome.task, outcome.status) for outcome in told] == [
+        (first, "failed"),
+        (second, "ok"),
+    ]
+
+
+def ctrl_c_when(path: Path) -> Callable[[Sequence[TrainingTask]], None]:
+    """Sends SIGINT to this process once `path` is there."""
+    sent: list[int] = []
+
+    def on_tick(_: Sequence[TrainingTask]) -> None:
+        if path.exists() and path.read_text() and not sent:
+            sent.append(1)
+            signal.raise_signal(signal.SIGINT)
+
+    return on_tick
+
+
+def test_ctrl_c_is_acted_on_between_steps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (task,) = tasks(tmp_path, "trap 'echo > saved; exit 130' TERM; " + WAIT)
+    with pytest.raises(KeyboardInterrupt):
+        run([task], on_tick=ctrl_c_when(task.folder / "pid"))
+    assert (task.folder / "saved").exists()
+    said = capsys.readouterr().err
+    assert said == (
+        "stopping: letting 1 running cell finish an iteration and save (at most 30 s; Ctrl-C again "
+        "stops at once)\n"
+    )
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_stops_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (task,) = tasks(tmp_path, "trap '' TERM; " + WAIT)
+    terminate = subprocess.Popen.terminate
+
+    def impatient(process: subprocess.Popen[bytes]) -> None:
+        terminate(process)
+        threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
+
+    monkeypatch.setattr(subprocess.Popen, "terminate", impatient)
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run([task], on_tick=ctrl_c_when(task.folder / "pid"))
+    assert time.monotonic() - begun < local.GRACE_S / 2
+    assert not alive(int((task.folder / "pid").read_text()))
+    assert "s/A-B/0: stopped at once; what it had saved is kept" in capsys.readouterr().err
 
 
 def test_a_cell_is_trained_and_another_fails(tmp_path: Path) -> None:

@@ -141,7 +141,10 @@ def test_doubts_name_crops_missing_cells_and_few_sentences(leaderboard_of: Build
     assert "in 12 of 12 groups of cells" in crops
     assert "not a controlled comparison" in crops
     assert cells == "Incomplete: 1 of 54 cells did not finish."
-    assert sentences == "Only 3 sentences: intervals from fewer than 6 are too narrow."
+    assert sentences == (
+        "Only 3 sentences: intervals from fewer than 6 are too narrow, and a claim that one of 4 "
+        "systems beats mean-variance needs 8."
+    )
 
 
 def test_a_sound_run_leaves_no_doubts(leaderboard_of: Build) -> None:
@@ -273,8 +276,31 @@ def test_with_too_few_sentences_nothing_is_said_to_beat_the_reference(
     board = leaderboard_of(run)
     assert {row.beats_reference for row in board.trained} == {None}
     assert "in this run its difference to the untrained mean-variance is −1." in answer(board)
-    assert "of too few sentences" in answer(board)
+    assert " (lower, that is better), of too few sentences." in answer(board)
     assert any("a sign-flip test needs 7." in note for note in notes(board))
+    assert doubts(board)[-1] == (
+        "Only 6 sentences: a claim that one of 2 systems beats mean-variance needs 7."
+    )
+
+
+@pytest.mark.parametrize("better", ["lower", "higher"])
+@pytest.mark.parametrize("effect", [2.0, -2.0])
+def test_the_answer_says_which_way_of_a_difference_is_good(
+    better: str, effect: float, tmp_path: Path
+) -> None:
+    folder = SyntheticRun(effects={"a": effect}, n_sentences=4, seeds=(0,)).write(tmp_path / "run")
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"better": "lower"', f'"better": "{better}"'))
+    board = build(read_run(folder))
+    way, sign = ("higher", "+") if effect > 0 else ("lower", "−")
+    good = "better" if way == better else "worse"
+    text = answer(board)
+    assert f"in this run its difference to the untrained mean-variance is {sign}" in text
+    assert text.endswith(f" ({way}, that is {good}), of too few sentences.")
+    assert doubts(board)[-1] == (
+        "Only 4 sentences: intervals from fewer than 6 are too narrow, and a claim that the system "
+        "beats mean-variance needs 6."
+    )
 
 
 def test_the_intervals_say_when_they_cover_seeds(leaderboard_of: Build) -> None:

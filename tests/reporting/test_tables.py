@@ -13,12 +13,12 @@ from rich.console import Console
 from synthetic_run import HOSTILE, METRICS, PROTOCOL_TEXT, SyntheticRun
 
 from vcbench.reporting.answer import answer
-from vcbench.reporting.grid import notes
+from vcbench.reporting.grid import Grid, notes
 from vcbench.reporting.leaderboard import build
 from vcbench.reporting.machine import csv_text, json_text
 from vcbench.reporting.model import Row
 from vcbench.reporting.run_files import read_run
-from vcbench.reporting.tables import latex, markdown, terminal_table
+from vcbench.reporting.tables import latex, latex_table, markdown, terminal_table
 
 
 def on_terminal(leaderboard, width: int) -> str:
@@ -62,12 +62,13 @@ def test_markdown_holds_a_row_per_system_with_marks_and_their_meaning(example) -
     assert table[2].startswith(first)
     assert "| paper-1d ‡ |" in text
     assert "- ‡ noticed in training: paper-1d/SF1-TM3/0: discriminator saturated" in text
-    assert "| – | residual-2d-bce † |" in text
-    assert (
-        "- † in this run does not beat the untrained mean-variance on MCD (paired over the same "
-        "sentences, sign-flip test over sentences, Holm over 4 systems): residual-2d-bce +0."
-    ) in text
-    assert re.search(r", p = 0\.0\d+\. All others beat it \(p = 0\.0\d+ at most\)\.", text)
+    assert "| – | residual-2d-bce |" in text
+    assert re.search(
+        r"- In this run, 3 of 4 trained systems beat the untrained mean-variance on MCD \(paired "
+        r"over the same sentences, sign-flip test over sentences, Holm over 4 systems; p = 0\.0\d+ "
+        r"at most\)\. Not tested, because incomplete: residual-2d-bce\.",
+        text,
+    )
     assert "Not ranked, because incomplete: residual-2d-bce: of 4 cells, 1 failed." in text
     assert "- residual-2d-bce/SF1-TM3/1: failed: loss became NaN at iteration 660" in text
     assert "| system | SF1 → TM3 | TM3 → SF1 | SM1 → TF2 | TF2 → SM1 |" in text.replace("\\>", ">")
@@ -106,9 +107,49 @@ def test_latex_is_balanced_and_has_equally_long_rows(name: str, request) -> None
     assert not {"#", "_", "~", "%"} & set(tokens)
     assert tokens.count("$") % 2 == 0
     assert all(ord(t) < 0x250 for t in tokens if len(t) == 1)
-    body = "".join(tokens).split(r"\toprule")[1].split(r"\bottomrule")[0]
-    rows = [row for row in body.split(r"\\") if row.strip()]
-    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {10}
+    # rank, system, four metrics, cells; then system, training, conversion, parameters, MACs
+    for part, n in zip("".join(tokens).split(r"\toprule")[1:], (7, 5), strict=True):
+        body = part.split(r"\bottomrule")[0].replace(r"\midrule", "").replace("[3pt]", "")
+        rows = [row for row in body.split(r"\\") if row.strip()]
+        assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {n - 1}
+
+
+def test_latex_is_as_narrow_as_a_page_needs(example) -> None:
+    text = latex(example.leaderboard)
+    assert r"\begin{table*}" in text and r"\begin{table}" not in text
+    for package in ("booktabs", "graphicx"):
+        assert rf"\usepackage{{{package}}}" in text.splitlines()[0]
+    scores, speed = text.split(r"\end{table*}")[:2]
+    # The protocol's text is a comment; its name stands once, in the caption.
+    assert f"% Protocol vcbench-1: {PROTOCOL_TEXT}" in text.splitlines()
+    printed = re.sub(r"(?m)^%.*\n", "", scores)
+    assert PROTOCOL_TEXT not in printed
+    assert printed.count("vcbench-1") == 1
+    assert "Scores under protocol vcbench-1.}" in printed
+    # Counts only where scores are missing, and then what is missing.
+    counts = re.findall(r"\((\d+)/(\d+)\)", printed)
+    assert counts and all(n != expected for n, expected in counts)
+    assert "Where no (n/N) stands, every expected utterance was scored." in printed
+    # An interval stands below its mean, in the same column.
+    mcd = example.leaderboard.rows[0].scores["mcd"]
+    lines = printed.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("1 & "))
+    assert lines[first].split(" & ")[2] == f"{mcd.mean:.2f}"
+    below = lines[first + 1].split(" & ")
+    assert below[:2] == ["", ""]
+    assert below[2] == rf"\scriptsize [{mcd.low:.2f}, {mcd.high:.2f}]"
+    assert "it/s" not in printed.split(r"\bottomrule")[0] and "it/s" in speed
+    # No header is much wider than the numbers below it.
+    header = printed.split(r"\toprule")[1].split(r"\midrule")[0]
+    words = re.split(r" & | \\\\\n?", re.sub(r"\$\\\w+\$|\\footnotesize ", "", header))
+    assert max(len(word.strip()) for word in words) <= 10
+
+
+def test_a_row_in_latex_is_never_an_argument_of_the_one_before() -> None:
+    grid = Grid(("system", "n"), (("a", "1"), ("[2cm]", "2"), ("*b", "3")), frozenset({0}))
+    text = latex_table(grid, caption="c", label="l")
+    assert not re.search(r"\\\\\s*[\[*]", text)
+    assert "{}[2cm] & 2" in text and "{}*b & 3" in text
 
 
 def test_latex_sets_hostile_names_as_text(hostile) -> None:
@@ -179,6 +220,14 @@ def test_the_terminal_table_fits_and_keeps_names_and_the_first_metric(
         assert row.system in text
         assert f"{row.scores['mcd'].mean:.2f}" in text
     assert "protocol vcbench-1" in text
+    assert "†" not in text, "no complete system is behind the reference"
+
+
+@pytest.mark.parametrize("width", [50, 120])
+def test_the_terminal_table_says_what_its_mark_means(width: int, leaderboard_of) -> None:
+    board = leaderboard_of(SyntheticRun(effects={"ahead": -1.0, "behind": 0.5}, samples=False))
+    text = " ".join(on_terminal(board, width).split())
+    assert "behind †" in text and "ahead †" not in text
     assert "† does not beat the untrained mean-variance" in text
 
 

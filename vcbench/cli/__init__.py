@@ -10,11 +10,15 @@ import argparse
 import importlib
 import io
 import os
+import shlex
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import vcbench
-from vcbench.errors import VcbenchError
+from vcbench.errors import VcbenchError, did_you_mean
+from vcbench.interrupts import counted_interrupts
+from vcbench.terminal import say
 
 COMMANDS = (
     "run",
@@ -29,7 +33,19 @@ COMMANDS = (
     "score",
     "compare",
     "report",
+    "doctor",
+    "completion",
 )
+
+
+class _Parser(argparse.ArgumentParser):
+    """Its subcommands are of this class too."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse's, which does not tell what was meant before Python 3.14."""
+        if action.choices is not None and value not in action.choices:
+            hint = did_you_mean(str(value), map(str, action.choices))
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r}: {hint}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 all is well; 1 a cell or a file failed; 2 the suite or the usage is wrong; 3 what is compared
     is not all there; 130 interrupted.
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="vcbench",
         description="A benchmark and evaluation harness for voice-conversion architectures.",
         epilog="exit codes: 0 all is well, 1 a cell or a file failed, 2 the suite or the usage is "
@@ -52,6 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sub = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.configure(sub)
         sub.set_defaults(execute=module.execute)
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
+        from vcbench.cli.completion import complete
+
+        complete(parser)
     args = parser.parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -61,19 +81,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(args.execute(args))
     except VcbenchError as error:
-        print(f"vcbench {args.command}: {error}", file=sys.stderr)
+        say(f"vcbench {args.command}: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print(
-            f"vcbench {args.command}: interrupted; what was finished is kept, and the same "
-            "command continues from there",
-            file=sys.stderr,
-        )
+        again = shlex.join(["vcbench", *(sys.argv[1:] if arguments is None else arguments)])
+        with counted_interrupts():  # an impatient one must not become a traceback
+            say(
+                f"vcbench {args.command}: interrupted; what was finished is kept, and the same "
+                f"command continues from there: {again}"
+            )
         return 130
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             return _end_quietly()
-        print(f"vcbench {args.command}: {error}", file=sys.stderr)
+        say(f"vcbench {args.command}: {error}")
         return 2
 
 

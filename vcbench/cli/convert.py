@@ -44,6 +44,11 @@ def execute(args: argparse.Namespace) -> int:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(f"several inputs are called {', '.join(twice)}: outputs would overwrite")
+    if not args.checkpoint.is_file():
+        raise DataError(
+            f"{args.checkpoint}: no such checkpoint; `vcbench plan SUITE --json` tells where that "
+            "of each cell lies"
+        )
     for wav in args.wavs:
         if (args.output / f"{wav.stem}.wav").resolve() == wav.resolve():
             raise UsageError(f"-o {args.output}: {wav} itself would be overwritten")

@@ -79,10 +79,13 @@ def _stats(args: argparse.Namespace, corpus: Corpus) -> int:
 
     from vcbench import paths, terminal
     from vcbench.corpora.summary import summarize
+    from vcbench.errors import UsageError
     from vcbench.features import FeatureStore
     from vcbench.parallel import default_jobs
     from vcbench.world import FeatureParameters
 
+    if args.jobs is not None and args.jobs < 1:
+        raise UsageError(f"--jobs {args.jobs}: must be at least 1, the processes at a time")
     parameters = FeatureParameters(sample_rate=args.sample_rate)
     store = FeatureStore(paths.writable_cache_dir(), parameters)
     with terminal.progress_bars() as progress:

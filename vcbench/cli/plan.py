@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING, Any
 
 from vcbench.cli import suite_arguments
+
+if TYPE_CHECKING:
+    from vcbench.planning import Plan
+    from vcbench.training_time import Estimate
 
 HELP = "show the cells of a suite, which are done and why the others are not; runs nothing"
 
@@ -20,28 +25,49 @@ def execute(args: argparse.Namespace) -> int:
     """Print the plan."""
     from vcbench import paths
     from vcbench.planning import check_systems
-    from vcbench.training.files import CHECKPOINT
+    from vcbench.stored_cells import StoredCells
+    from vcbench.training_time import estimate
 
     plan = suite_arguments.plan_of(args)
-    check_systems(plan, paths.writable_cache_dir())
+    cache_dir = paths.writable_cache_dir()
+    check_systems(plan, cache_dir)
+    stored = StoredCells(cache_dir / "cells")
+    expected = estimate(plan, stored, jobs=suite_arguments.jobs_of(args, plan))
     if args.json:
-        cells = [
-            {
-                "cell": p.cell.id,
-                "key": p.key,
-                "done": p.done,
-                "reason": p.reason,
-                "checkpoint": str(p.folder / CHECKPOINT),
-            }
-            for p in plan.cells
-        ]
-        baselines = [cell.id for cell in plan.baselines]
-        external = [cell.id for cell in plan.external]
-        features = {"total": len(plan.features), "missing": plan.missing_features}
-        document = {"cells": cells, "external": external, "baselines": baselines}
-        print(json.dumps({**document, "features": features}, indent=2))
-        return 0
+        print(json.dumps(_document(plan, expected), indent=2))
+    else:
+        _print(plan, expected)
+    return 0
+
+
+def _document(plan: Plan, expected: Estimate) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from vcbench.training.files import CHECKPOINT
+
+    cells = [
+        {
+            "cell": p.cell.id,
+            "key": p.key,
+            "done": p.done,
+            "reason": p.reason,
+            "iterations": {"done": p.iterations, "total": p.cell.recipe.iterations},
+            "checkpoint": str(p.folder / CHECKPOINT),
+        }
+        for p in plan.cells
+    ]
+    return {
+        "cells": cells,
+        "external": [cell.id for cell in plan.external],
+        "baselines": [cell.id for cell in plan.baselines],
+        "features": {"total": len(plan.features), "missing": plan.missing_features},
+        "training_time": asdict(expected),
+    }
+
+
+def _print(plan: Plan, expected: Estimate) -> None:
     from rich.table import Column, Table
+    from rich.text import Text
 
     from vcbench.terminal import console
 
@@ -51,14 +77,35 @@ def execute(args: argparse.Namespace) -> int:
     whole = max(map(len, ids)) + 30 <= screen.width
     table = Table(Column("cell", overflow="fold", no_wrap=whole), "done", "why")
     for planned in plan.cells:
-        table.add_row(planned.cell.id, "yes" if planned.done else "no", planned.reason)
+        done = "yes" if planned.done else "no"
+        table.add_row(Text(planned.cell.id), done, Text(planned.reason, overflow="fold"))
     for cell in plan.external:
-        table.add_row(cell.id, "-", "converted elsewhere: nothing to train")
+        table.add_row(Text(cell.id), "-", "converted elsewhere: nothing to train")
     for cell in plan.baselines:
-        table.add_row(cell.id, "-", "a baseline: nothing to train")
+        table.add_row(Text(cell.id), "-", "a baseline: nothing to train")
     screen.print(table)
     screen.print(
         f"{sum(p.done for p in plan.cells)} of {len(plan.cells)} cells done; "
         f"{plan.missing_features} of {len(plan.features)} utterances to analyse"
     )
-    return 0
+    for line in _times(expected):
+        screen.print(line, highlight=False, markup=False)
+
+
+def _times(expected: Estimate) -> list[str]:
+    """How long it will take, and from what that is known; nothing where nothing is left to do."""
+    from vcbench.training_time import clock
+
+    lines = []
+    if expected.seconds is not None:
+        speeds = ", ".join(f"{name} {speed:.3g} it/s" for name, speed in expected.speeds.items())
+        lines.append(
+            f"training: about {clock(expected.seconds)} with --jobs {expected.jobs}, if as fast as "
+            f"like cells in the cache ({speeds}); conversion and scores come on top"
+        )
+    if expected.unknown:
+        lines.append(
+            f"training time unknown: {', '.join(expected.unknown)}: no like cell in the cache has "
+            "been trained to its end"
+        )
+    return lines

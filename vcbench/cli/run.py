@@ -14,22 +14,23 @@ HELP = "train, convert, score and time every system of a suite, and write the co
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     suite_arguments.add(parser)
-    parser.add_argument(
-        "--jobs", type=int, metavar="N", help="at a time (default: one a processor; one on a GPU)"
-    )
     parser.add_argument("--engine", default="local", help="what runs the cells (default: local)")
     parser.add_argument(
         "--tensorboard",
         action="store_true",
         help="write event files for TensorBoard into the folder of each cell that is trained",
     )
+    parser.add_argument(
+        "--inline-audio",
+        action="store_true",
+        help="put the sounds into the page, so that it can be sent as one file",
+    )
     parser.add_argument("--reports", metavar="DIR", help="where reports go (VCBENCH_REPORTS_DIR)")
 
 
 def execute(args: argparse.Namespace) -> int:
     """Run the suite; 0 if all cells are ok, 1 if one failed."""
-    from vcbench import parallel, paths, runner
-    from vcbench.errors import UsageError
+    from vcbench import paths, runner
     from vcbench.reporting.tables import print_answer, terminal_table
     from vcbench.terminal import console, progress_bars, say
     from vcbench.training import tensorboard
@@ -38,14 +39,12 @@ def execute(args: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, signal.default_int_handler)
-    if args.jobs is not None and args.jobs < 1:
-        raise UsageError(f"--jobs {args.jobs}: must be at least 1")
     if args.tensorboard:
         tensorboard.require()
+    reports_dir = paths.writable_reports_dir(args.reports)
     plan = suite_arguments.plan_of(args)
     device = plan.cells[0].cell.device if plan.cells else "cpu"
-    # Cells on one GPU share its memory; how many fit is for the user to say.
-    jobs = args.jobs or (1 if device == "cuda" else parallel.default_jobs())
+    jobs = suite_arguments.jobs_of(args, plan)
     engine = plan.suite.registry.get("engine", args.engine).factory(jobs=jobs, device=device)
     done = sum(cell.done for cell in plan.cells)
     say(
@@ -56,11 +55,12 @@ def execute(args: argparse.Namespace) -> int:
         result = runner.run(
             plan,
             cache_dir=paths.writable_cache_dir(),
-            reports_dir=paths.reports_dir(args.reports),
+            reports_dir=reports_dir,
             jobs=jobs,
             engine=engine,
             command=["vcbench", *sys.argv[1:]],
             tensorboard=args.tensorboard,
+            inline_audio=args.inline_audio,
             progress=progress,
         )
     screen = console()

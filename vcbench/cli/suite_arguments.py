@@ -26,6 +26,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=_seeds, metavar="0,1", help="these seeds instead")
     parser.add_argument("--data", metavar="DIR", help="where corpora lie (VCBENCH_DATA_DIR)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(auto)")
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="at a time (default: one a processor; one on a GPU)"
+    )
     parser.add_argument("--fresh", action="store_true", help="train again what is trained already")
     parser.add_argument(
         "--deterministic",
@@ -39,6 +42,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
     from vcbench import paths, planning, suite
     from vcbench.terminal import progress_bars
 
+    if args.jobs is not None and args.jobs < 1:
+        raise UsageError(f"--jobs {args.jobs}: must be at least 1, the cells trained at a time")
     loaded = suite.load(args.suite, budget=args.budget, sets=args.set, seeds=args.seeds)
     device = resolve_device(args.device)
     with progress_bars() as progress:
@@ -52,6 +57,14 @@ def plan_of(args: argparse.Namespace) -> Plan:
             fresh=args.fresh,
             progress=progress,
         )
+
+
+def jobs_of(args: argparse.Namespace, plan: Plan) -> int:
+    """Cells at a time. Those on one GPU share its memory; how many fit is for the user to say."""
+    from vcbench import parallel
+
+    device = plan.cells[0].cell.device if plan.cells else "cpu"
+    return int(args.jobs or (1 if device == "cuda" else parallel.default_jobs()))
 
 
 def resolve_device(wanted: str) -> str:

@@ -54,11 +54,16 @@ class Engine(Protocol):
     """What an engine plugin returns."""
 
     def run(
-        self, tasks: Sequence[TrainingTask], *, on_tick: Callable[[Sequence[TrainingTask]], None]
-    ) -> Sequence[Outcome]:
-        """Run all tasks, whatever becomes of any, and tell how each ended, in the tasks' order.
+        self,
+        tasks: Sequence[TrainingTask],
+        *,
+        on_tick: Callable[[Sequence[TrainingTask]], None],
+        on_end: Callable[[Outcome], None],
+    ) -> None:
+        """Run all tasks, whatever becomes of any.
 
-        `on_tick` is called now and then with the tasks that are running. On KeyboardInterrupt the
-        engine lets every running task save its state and raises it again.
+        `on_tick` is called now and then with the tasks that are running, `on_end` once for each
+        task, as soon as it has ended. On KeyboardInterrupt the engine lets every running task save
+        its state and raises it again.
         """
         ...

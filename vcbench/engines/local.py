@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 
 from vcbench import child
 from vcbench.engines import Engine, Outcome, TrainingTask
+from vcbench.interrupts import counted_interrupts
 from vcbench.parallel import threads_per_job
 from vcbench.plugins import register_engine
+from vcbench.terminal import count_of, say
 
 POLL_S = 0.2
 GRACE_S = 30.0  # for a cell to finish its iteration and save
@@ -37,30 +39,37 @@ class LocalEngine:
         self.threads = threads_per_job(jobs)
 
     def run(
-        self, tasks: Sequence[TrainingTask], *, on_tick: Callable[[Sequence[TrainingTask]], None]
-    ) -> Sequence[Outcome]:
-        """See `vcbench.engines.Engine.run`."""
+        self,
+        tasks: Sequence[TrainingTask],
+        *,
+        on_tick: Callable[[Sequence[TrainingTask]], None],
+        on_end: Callable[[Outcome], None],
+    ) -> None:
+        """See `vcbench.engines.Engine.run`. While cells save themselves, a second interrupt kills
+        them: what each saved before is whole."""
         waiting = list(tasks)
         running: dict[TrainingTask, subprocess.Popen[bytes]] = {}
-        outcomes: dict[TrainingTask, Outcome] = {}
-        try:
-            while waiting or running:
-                while waiting and len(running) < self.jobs:
-                    task = waiting.pop(0)
-                    try:
-                        running[task] = self._start(task)
-                    except OSError as error:
-                        outcomes[task] = Outcome(task, "failed", f"cannot be started: {error}")
-                for task, process in list(running.items()):
-                    if (code := process.poll()) is not None:
-                        outcomes[task] = _outcome(task, code)
-                        del running[task]
-                on_tick(list(running))
-                time.sleep(POLL_S)
-        except BaseException:
-            _stop(list(running.values()))
-            raise
-        return [outcomes[task] for task in tasks]
+        # An exception at any place, between a start and its entry say, would lose a process.
+        with counted_interrupts() as interrupts:
+            try:
+                while waiting or running:
+                    while waiting and len(running) < self.jobs and not interrupts:
+                        task = waiting.pop(0)
+                        try:
+                            running[task] = self._start(task)
+                        except OSError as error:
+                            on_end(Outcome(task, "failed", f"cannot be started: {error}"))
+                    for task, process in list(running.items()):
+                        if (code := process.poll()) is not None:
+                            del running[task]
+                            on_end(_outcome(task, code))
+                    on_tick(list(running))
+                    if interrupts:
+                        raise KeyboardInterrupt
+                    time.sleep(POLL_S)
+            except BaseException:
+                _stop(running, interrupts)
+                raise
 
     def _start(self, task: TrainingTask) -> subprocess.Popen[bytes]:
         # A session of its own: Ctrl-C reaches the harness alone, which then stops cells in order.
@@ -96,14 +105,23 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Ask all to save and end; kill those that do not within the grace period."""
-    for process in processes:
+def _stop(running: dict[TrainingTask, subprocess.Popen[bytes]], interrupts: Sequence[int]) -> None:
+    """Ask all to save and end; kill those that do not within the grace period, or at once when
+    there is one more interrupt."""
+    patience = len(interrupts)
+    for process in running.values():
         process.terminate()
+    if running:
+        say(
+            f"stopping: letting {count_of(len(running), 'running cell')} finish an iteration and "
+            f"save (at most {GRACE_S:.0f} s; Ctrl-C again stops at once)"
+        )
     deadline = time.monotonic() + GRACE_S
-    for process in processes:
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    left = dict(running)
+    while left and len(interrupts) == patience and time.monotonic() < deadline:
+        time.sleep(min(POLL_S, 0.05))
+        left = {task: process for task, process in left.items() if process.poll() is None}
+    for task, process in left.items():
+        process.kill()
+        process.wait()
+        say(f"{task.cell_id}: stopped at once; what it had saved is kept")

@@ -19,7 +19,7 @@ from vcbench.reporting.wording import (
     magnitude,
     turned,
 )
-from vcbench.statistics import MIN_SEEDS, MIN_SENTENCES, smallest_p
+from vcbench.statistics import MIN_SEEDS, MIN_SENTENCES, needed, smallest_p
 
 
 def answer(leaderboard: Leaderboard) -> str:
@@ -90,12 +90,19 @@ def doubts(leaderboard: Leaderboard) -> list[str]:
         found.append(f"Partial: {n_run} of {fmt.count_of(n_all, 'cell')} {were} run (--only).")
     if leaderboard.failed or leaderboard.skipped:
         found.append(f"Incomplete: {_cells(leaderboard)}.")
-    if 0 < leaderboard.n_sentences < MIN_SENTENCES:
-        found.append(
-            f"Only {fmt.count_of(leaderboard.n_sentences, 'sentence')}: intervals from fewer than "
-            f"{MIN_SENTENCES} are too narrow."
-        )
-    return found
+    return found + _few_sentences(leaderboard)
+
+
+def _few_sentences(leaderboard: Leaderboard) -> list[str]:
+    """What so few sentences do not allow: fair intervals, and a claim against the reference."""
+    n, k = leaderboard.n_sentences, len(leaderboard.trained)
+    lacking = []
+    if 0 < n < MIN_SENTENCES:
+        lacking.append(f"intervals from fewer than {MIN_SENTENCES} are too narrow")
+    if any(r.versus_reference and r.beats_reference is None for r in leaderboard.ranked):
+        of_whom = "the system" if k == 1 else f"one of {k} systems"
+        lacking.append(f"a claim that {of_whom} beats {REFERENCE} needs {needed(k)}")
+    return [f"Only {fmt.count_of(n, 'sentence')}: {', and '.join(lacking)}."] * bool(lacking)
 
 
 def _leads(leaderboard: Leaderboard, best: Row, column: Column, decimals: int) -> str:
@@ -197,8 +204,13 @@ def _against_reference(best: Row, column: Column, decimals: int) -> str:
     where = "" if found.over_seeds else "in this run "
     if best.beats_reference is None:
         apart = gap(found, column, decimals)
+        told = ""
+        if column.has_direction and found.mean:
+            way = "higher" if found.mean > 0 else "lower"
+            told = f" ({way}, that is {'better' if way == column.better else 'worse'})"
         return (
-            f"; {where}its difference to the untrained {REFERENCE} is {apart}, of too few sentences"
+            f"; {where}its difference to the untrained {REFERENCE} is {apart}{told}, of too few "
+            "sentences"
         )
     if best.beats_reference:
         ahead = gap(magnitude(found), column, decimals, sign=False)

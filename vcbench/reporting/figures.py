@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib
@@ -70,11 +70,18 @@ class Style:
 
 @dataclass(frozen=True)
 class Panel:
-    """One figure: its title, SVG text to put into a page, and what a reader should know."""
+    """One figure: its title, SVG text to put into a page, and what a reader should know.
+
+    `name` is what its files are called, `alone` its SVG with colours of its own, `figure` what it
+    was drawn from; see `figure_files`.
+    """
 
     title: str
     svg: str
     note: str = ""
+    name: str = ""
+    alone: str = field(default="", compare=False, repr=False)
+    figure: Figure | None = field(default=None, compare=False, repr=False)
 
 
 def styles(systems: Sequence[str]) -> dict[str, Style]:
@@ -86,11 +93,17 @@ def styles(systems: Sequence[str]) -> dict[str, Style]:
     }
 
 
-def loss_panels(training: pd.DataFrame, look: Mapping[str, Style]) -> list[Panel]:
+def loss_panels(
+    training: pd.DataFrame,
+    look: Mapping[str, Style],
+    beside: Mapping[str, tuple[pd.DataFrame, str]] | None = None,
+) -> list[Panel]:
     """One panel per loss: a thin line for each cell, a strong one for their mean.
 
     `training` has the columns system, pair, seed, iteration, name, value. A series longer than
     `MAX_POINTS` is averaged in equal blocks, which the panel's note says; nothing else is smoothed.
+    `beside` has, by loss, what is drawn dotted in the same panel, each system's mean alone, and
+    what it is, in words.
     """
     names = [n for n in training["name"].unique() if not str(n).startswith(_NOT_LOSSES)]
     ordered = sorted(
@@ -106,12 +119,20 @@ def loss_panels(training: pd.DataFrame, look: Mapping[str, Style]) -> list[Panel
             axes = figure.add_subplot()
             block = _draw_losses(axes, frame, look)
             axes.set_xlabel("iteration")
-            means = f"each point is the mean of {block} logged values" if block > 1 else ""
+            notes = [_MEANING[str(name)]] if str(name) in _MEANING else []
+            if block > 1:
+                notes.append(f"each point is the mean of {block} logged values")
+            if beside and name in beside:
+                dotted, said = beside[name]
+                if _draw_dotted(axes, dotted, look):
+                    notes.append(f"dotted: {said}")
             panels.append(
-                Panel(
+                panel_of(
+                    figure,
                     title=str(name).replace("_", " "),
-                    svg=_inline(figure, prefix=f"loss-{position}"),
-                    note="; ".join(filter(None, (_MEANING.get(str(name)), means))),
+                    name=f"loss-{_slug(str(name))}",
+                    prefix=f"loss-{position}",
+                    note="; ".join(notes),
                 )
             )
     return panels
@@ -159,7 +180,9 @@ def direction_panel(
         axes.grid(axis="x", color=RULE, linewidth=0.4)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        return Panel(title=direction, svg=_inline(figure, prefix=prefix))
+        return panel_of(
+            figure, title=direction, name=f"direction-{_slug(direction)}", prefix=prefix
+        )
 
 
 def effects_panel(
@@ -168,6 +191,7 @@ def effects_panel(
     *,
     title: str,
     axis_label: str,
+    name: str = "effects",
 ) -> Panel | None:
     """Differences to a baseline as dots with intervals, a row per system, and a line at zero.
 
@@ -218,7 +242,37 @@ def effects_panel(
         axes.set_axisbelow(True)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        return Panel(title=title, svg=_inline(figure, prefix="effects"))
+        return panel_of(figure, title=title, name=name)
+
+
+def panel_of(figure: Figure, *, title: str, name: str, prefix: str = "", note: str = "") -> Panel:
+    """A figure that was drawn under this module's style, as a panel with files of its own.
+
+    `name` is a file's name without its ending; `prefix` keeps the ids of several figures in one
+    page apart and is `name` where it is not given.
+    """
+    svg = _as_svg(figure)
+    figure.set_layout_engine("none")  # what was laid out stays, and is not laid out again
+    inline = _for_page(svg, prefix=prefix or name)
+    return Panel(title, inline, note=note, name=name, alone=svg, figure=figure)
+
+
+def figure_files(panel: Panel) -> dict[str, bytes]:
+    """`NAME.svg` and `NAME.pdf` of a panel, for a paper: its colours and sizes are fixed.
+
+    Text is text in both: the SVG asks for a sans-serif face, the PDF holds its own (TrueType, which
+    journals ask for).
+    """
+    if panel.figure is None or not panel.name:
+        return {}
+    metadata = {"CreationDate": None, "Creator": None, "Producer": None}
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({**_STYLE, "pdf.fonttype": 42}):
+        panel.figure.savefig(buffer, format="pdf", transparent=True, metadata=metadata)
+    return {
+        f"{panel.name}.svg": panel.alone.encode(),
+        f"{panel.name}.pdf": buffer.getvalue(),
+    }
 
 
 def shared_limits(estimates: Sequence[Estimate]) -> tuple[float, float] | None:
@@ -272,6 +326,27 @@ def _draw_losses(axes: Axes, frame: pd.DataFrame, look: Mapping[str, Style]) -> 
     return block
 
 
+def _draw_dotted(axes: Axes, frame: pd.DataFrame, look: Mapping[str, Style]) -> bool:
+    """Draws each system's mean over its cells; returns whether there was anything to draw."""
+    drawn = False
+    for system, of_system in frame.groupby("system", sort=False):
+        style = look.get(str(system))
+        if style is None:
+            continue
+        cells = [cell for _, cell in of_system.groupby(["pair", "seed"], sort=True)]
+        curves = [_in_blocks(cell.sort_values("iteration"))[:2] for cell in cells]
+        series = [pd.Series(y, index=x) for x, y in curves]
+        mean = pd.concat(series, axis=1, join="inner").mean(axis=1)
+        axes.plot(mean.index, mean, color=style.colour, linewidth=0.9, dashes=(1, 1.2))
+        drawn = drawn or not mean.empty
+    return drawn
+
+
+def _slug(text: str) -> str:
+    """A name for a file: letters, digits and dashes; unlike texts may become alike."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower() or "figure"
+
+
 def _in_blocks(cell: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     """Iterations and values of one cell, averaged in blocks to at most `MAX_POINTS` points."""
     x = cell["iteration"].to_numpy(dtype=np.float64)
@@ -283,11 +358,14 @@ def _in_blocks(cell: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.floa
     return x[ends], np.add.reduceat(y, starts) / counts, size
 
 
-def _inline(figure: Figure, *, prefix: str) -> str:
-    """The figure as an SVG element of no fixed size, with the page's colours and ids of its own."""
+def _as_svg(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = buffer.getvalue()
+    return buffer.getvalue()
+
+
+def _for_page(svg: str, *, prefix: str) -> str:
+    """An SVG element of no fixed size, with the page's colours and ids of its own."""
     head, _, body = svg[svg.index("<svg") :].partition(">")
     view = re.search(r'viewBox="[^"]+"', head)
     body = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', body)

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Iterable
 
 from vcbench.statistics import Estimate
+from vcbench.terminal import count_of as count_of
 
 MISSING = "–"
 MINUS = "−"
@@ -141,11 +142,6 @@ def measurement(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     return _three_digits(value)
-
-
-def count_of(n: int, singular: str) -> str:
-    """`1 cell`, `3 cells`."""
-    return f"{n} {singular}" if n == 1 else f"{n} {singular}s"
 
 
 def listing(names: Iterable[str], *, shown: int = 4) -> str:

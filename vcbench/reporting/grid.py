@@ -178,19 +178,26 @@ def rank_note(leaderboard: Leaderboard) -> str:
 
 def reference_note(leaderboard: Leaderboard) -> str:
     """How many systems beat `mean-variance`, and each that does not, with its difference."""
-    column = leaderboard.ranked_by
-    compared = [r for r in leaderboard.trained if r.versus_reference is not None]
-    if column is None or not compared:
-        return f"Nothing could be compared with the untrained {REFERENCE}: it has no scores here."
+    column, reference = leaderboard.ranked_by, leaderboard.row(REFERENCE)
+    nothing = f"Nothing could be compared with the untrained {REFERENCE}"
+    if column is None or reference is None or not leaderboard.trained:
+        return f"{nothing}: it has no scores here."
+    if reference.incomplete(column):
+        return f"{nothing}: {fmt.one_line(reference.incomplete(column))}."
+    compared = [r for r in leaderboard.ranked if r.versus_reference is not None]
+    if not compared:
+        return f"{nothing}: no trained system is complete."
     label = fmt.metric_label(column.metric)
+    k = len(leaderboard.trained)
+    others = [row.system for row in leaderboard.trained if row not in compared]
+    apart = f" Not tested, because incomplete: {fmt.one_line(fmt.listing(others))}." * bool(others)
     untold = [row for row in compared if row.beats_reference is None]
     if untold:
         return (
-            f"Too few sentences to tell which of {fmt.count_of(len(compared), 'trained system')} "
-            f"beats the untrained {REFERENCE} on {label}: a sign-flip test needs "
-            f"{needed(len(compared))}."
+            f"Too few sentences to tell which of {fmt.count_of(k, 'trained system')} "
+            f"beats the untrained {REFERENCE} on {label}: a sign-flip test needs {needed(k)}."
+            f"{apart}"
         )
-    k = len(compared)
     over_seeds = all(r.versus_reference and r.versus_reference.over_seeds for r in compared)
     test = "t test over seeds and sentences" if over_seeds else "sign-flip test over sentences"
     how = f"paired over the same sentences, {test}{f', Holm over {k} systems' if k > 1 else ''}"
@@ -200,16 +207,19 @@ def reference_note(leaderboard: Leaderboard) -> str:
     at_most = (
         f"{fmt.probability(max(beaten))}{' at most' if len(beaten) > 1 else ''}" if beaten else ""
     )
-    if len(beaten) == k:
-        text = (
-            f"every trained system beats the untrained {REFERENCE} on {label} ({how}; {at_most})."
-        )
-        return f"E{text[1:]}" if over_seeds else f"In this run, {text}"
+    if len(beaten) == len(compared):
+        who = "every trained system beats"
+        if others:
+            who = f"{len(beaten)} of {k} trained systems {'beat' if len(beaten) > 1 else 'beats'}"
+        text = f"{who} the untrained {REFERENCE} on {label} ({how}; {at_most}).{apart}"
+        return f"{text[0].upper()}{text[1:]}" if over_seeds else f"In this run, {text}"
     marked = [row for row in compared if not row.beats_reference]
     listed = "; ".join(f"{r.system} {reference_gap(leaderboard, r)}" for r in marked)
     text = f"{NOT_BETTER} {'' if over_seeds else 'in this run '}does not beat the untrained "
     text += f"{REFERENCE} on {label} ({how}): {fmt.one_line(listed)}."
-    return f"{text} All others beat it ({at_most})." if beaten else text
+    if beaten:
+        text += f" All others{' that are complete' if others else ''} beat it ({at_most})."
+    return f"{text}{apart}"
 
 
 def reference_gap(leaderboard: Leaderboard, row: Row) -> str:

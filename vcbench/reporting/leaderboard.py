@@ -4,13 +4,13 @@ Who is ranked: trained systems of which every cell is ok and every expected utte
 in the suite's first metric. A mean over fewer utterances than the others' is another quantity, so
 such a row is shown with its reason and gets no rank.
 
-Who is marked: every trained system is compared with the untrained `mean-variance` conversion in the
-first metric, on the same sentences. The comparisons are one family (`vcbench.statistics.families`):
-a system *beats* it when its p, corrected with Holm's procedure, is at most 0.05, which is when the
-interval shown lies on the better side of zero. Where every system has seeds enough for a claim, the
-evidence is over seeds and sentences; elsewhere it is over sentences, and says only what these
-trainings do: "in this run". A suite's own comparison with `mean-variance` takes precedence, so that
-no system has two answers.
+Who is marked: every trained system that is complete is compared with the untrained `mean-variance`
+conversion in the first metric, on the same sentences. The comparisons of all trained systems are
+one family (`vcbench.statistics.families`): a system *beats* it when its p, corrected with Holm's
+procedure, is at most 0.05, which is when the interval shown lies on the better side of zero. Where
+every complete system has seeds enough for a claim, the evidence is over seeds and sentences;
+elsewhere it is over sentences, and says only what these trainings do: "in this run". A suite's own
+comparison with `mean-variance` takes precedence, so that no system has two answers.
 
 Who leads: the first system, if it differs from every other one at 5 % over seeds and sentences.
 That is one claim, true only if all of its parts are, which needs no correction (the intersection-
@@ -26,6 +26,7 @@ from typing import Any
 
 import pandas as pd
 
+from vcbench.reporting.against import against_each, unclaimed, versus
 from vcbench.reporting.comparison import compare
 from vcbench.reporting.crops import check_crops
 from vcbench.reporting.model import (
@@ -38,9 +39,9 @@ from vcbench.reporting.model import (
     Speed,
 )
 from vcbench.reporting.run_files import Cell, RunFiles
-from vcbench.reporting.seeds import differences, evidence, n_seeds, scores_by_seed
+from vcbench.reporting.seeds import differences, evidence, scores_by_seed
 from vcbench.reporting.smoothing import together
-from vcbench.statistics import Difference, Estimate, judged, mean_with_interval, needed
+from vcbench.statistics import Difference, Estimate, judged, mean_with_interval
 
 
 def build(run: RunFiles) -> Leaderboard:
@@ -70,13 +71,14 @@ def build(run: RunFiles) -> Leaderboard:
         for system in order
     ]
     comparison = compare(run.suite, columns, rows, frames)
+    ranked = _ranked(rows, columns, frames, comparison)
     directions = tuple(sorted(sentences, key=lambda d: _pair_order(run, d)))
     return Leaderboard(
         suite=run.suite_name,
         question=str(run.manifest.get("question") or ""),
         manifest=run.manifest,
         columns=columns,
-        rows=_ranked(rows, columns, frames, comparison),
+        rows=ranked,
         cells=run.cells,
         directions=directions,
         per_direction={
@@ -96,6 +98,9 @@ def build(run: RunFiles) -> Leaderboard:
         crops=check_crops(run.cells, run.suite),
         n_sentences=len(set().union(*sentences.values())),
         comparison=comparison,
+        against=against_each(scores_by_seed(frames[columns[0].key]), rows, columns[0], comparison)
+        if columns
+        else (),
     )
 
 
@@ -119,7 +124,18 @@ def _ranked(
         key=lambda row: (sign * row.scores[first.key].mean, row.system),
     )
     scores = scores_by_seed(frames[first.key])
-    to_reference = _versus_reference(scores, [row.system for row in trained], first, comparison)
+    incomplete = {row.system for row in rows if row.incomplete(first)}
+    to_reference = versus(
+        scores,
+        [row.system for row in trained],
+        REFERENCE,
+        column=first,
+        comparison=comparison,
+        untrained=True,
+        incomplete=incomplete,
+    )
+    if REFERENCE in incomplete:
+        to_reference = {}
     ordered = [replace(row, rank=i) for i, row in enumerate(complete, start=1)]
     ordered += [replace(r, unranked=reasons[r.system]) for r in trained if reasons[r.system]]
     done = []
@@ -138,30 +154,10 @@ def _ranked(
     return (*done, *baselines)
 
 
-def _versus_reference(
-    scores: pd.DataFrame, systems: Iterable[str], column: Column, comparison: Comparison | None
-) -> dict[str, Difference]:
-    """Each system minus `REFERENCE`, judged as a family; none for what shares no utterance."""
-    tables = {s: differences(scores, s, REFERENCE) for s in systems}
-    tables = {s: table for s, table in tables.items() if not table.dropna().empty}
-    in_run = any(n_seeds(table) < needed(len(tables)) for table in tables.values())
-    family = judged([evidence(table, in_run=in_run) for table in tables.values()])
-    found = dict(zip(tables, family, strict=True))
-    if comparison and (comparison.baseline, comparison.column) == (REFERENCE, column):
-        asked = {e.system: e.differences[column.key] for e in comparison.effects if e.claimable}
-        found |= {system: asked[system] for system in found if system in asked}
-    return found
-
-
 def _versus_leader(scores: pd.DataFrame, system: str, leader: str) -> Difference | None:
-    """A system minus the leader; no interval where seeds, or sentences, are too few for a claim.
-
-    An interval over sentences alone would make luck in training a finding.
-    """
+    """A system minus the leader; no interval where seeds, or sentences, are too few for a claim."""
     (found,) = judged([evidence(differences(scores, system, leader))])
-    if not found.n:
-        return None
-    return found if found.claimable else replace(found, low=math.nan, high=math.nan)
+    return unclaimed(found) if found.n else None
 
 
 def _columns(run: RunFiles) -> tuple[Column, ...]:

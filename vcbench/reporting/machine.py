@@ -17,16 +17,21 @@ from vcbench.statistics import Difference, Estimate
 
 def csv_text(leaderboard: Leaderboard) -> str:
     """One line per system with unrounded values; the protocol's text stands in the last column."""
-    protocols = "; ".join(f"{k}: {fmt.one_line(v)}" for k, v in leaderboard.protocols.items())
     out = io.StringIO()
-    records = [_record(leaderboard, row) for row in leaderboard.rows]
-    for record in records:
-        record["protocols"] = protocols
-    fields = list(records[0]) if records else ["rank", "system"]
+    rows = [
+        {k: "" if v is None else v for k, v in record.items()} for record in records(leaderboard)
+    ]
+    fields = list(rows[0]) if rows else ["rank", "system"]
     writer = csv.DictWriter(out, fields, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows(rows)
     return out.getvalue()
+
+
+def records(leaderboard: Leaderboard) -> list[dict[str, Any]]:
+    """One flat record per system with raw values, None where undefined; last the protocols."""
+    protocols = "; ".join(f"{k}: {fmt.one_line(v)}" for k, v in leaderboard.protocols.items())
+    return [{**_record(leaderboard, row), "protocols": protocols} for row in leaderboard.rows]
 
 
 def json_text(leaderboard: Leaderboard) -> str:
@@ -66,7 +71,7 @@ def json_text(leaderboard: Leaderboard) -> str:
 
 
 def _record(leaderboard: Leaderboard, row: Row) -> dict[str, Any]:
-    """A row of the CSV: raw values, empty where undefined."""
+    """A row of the table: raw values, None where undefined."""
     record: dict[str, Any] = {
         "rank": row.rank,
         "system": row.system,
@@ -90,7 +95,7 @@ def _record(leaderboard: Leaderboard, row: Row) -> dict[str, Any]:
     record["generator_parameters"] = row.parameters
     record["generator_macs"] = row.macs
     record["health"] = "; ".join(row.health)
-    return {key: "" if value is None else value for key, value in record.items()}
+    return record
 
 
 def _json_comparison(leaderboard: Leaderboard) -> dict[str, Any] | None:

@@ -51,10 +51,49 @@ def throughput_table(leaderboard: Leaderboard) -> dict[str, Any]:
             }
             for speed in leaderboard.speeds
         ],
+        "conditions": _conditions(leaderboard),
         "quartiles": any(
             math.isfinite(m.p25) for s in leaderboard.speeds for m in s.measured.values()
         ),
     }
+
+
+def _conditions(leaderboard: Leaderboard) -> str:
+    """What was timed, and how: a figure without its conditions is none."""
+    suite = leaderboard.manifest.get("suite") or {}
+    systems = suite.get("systems") or {}
+    common = suite.get("training") or {}
+    steps = {
+        (training.get("batch_size"), training.get("segment_frames"))
+        for speed in leaderboard.speeds
+        for training in [{**common, **((systems.get(speed.system) or {}).get("training") or {})}]
+        if speed.value("training", "iterations_per_second") is not None
+    }
+    threads = sorted(
+        {int(t) for s in leaderboard.speeds if (t := s.value("model", "threads")) is not None}
+    )
+    told = [
+        f"{fmt.count_of(int(batch), 'crop')} of {frames} frames"
+        for batch, frames in sorted(steps, key=str)
+        if batch and frames
+    ]
+    parts = [
+        "Medians of repeated timings after two calls to warm up, apart from training, one system "
+        "at a time, each in a process of its own.",
+        f"Training: one update of all networks with a batch of {' or '.join(told)}, of random "
+        "numbers, without reading data."
+        if told
+        else "Training: one update of all networks on random numbers, without reading data.",
+        "Generator: one direction, batch 1, 128 frames. Conversion: the whole way of one recording "
+        "from waveform to waveform, analysis and synthesis included. Peak memory: of the process "
+        "on a CPU, of what PyTorch allocated on a GPU, training. MACs: of one generator, over 128 "
+        "frames.",
+        f"Threads of PyTorch: {' or '.join(map(str, threads))}." if threads else "",
+        f"Machine: {_machine(leaderboard.manifest.get('machine') or {})}."
+        if leaderboard.manifest.get("machine")
+        else "Machine: not stored.",
+    ]
+    return " ".join(part for part in parts if part)
 
 
 def _heading(phase: str, metric: str, unit: str) -> dict[str, str]:
@@ -68,6 +107,8 @@ def _measured(measured: Measured | None) -> dict[str, str]:
     if measured is None or not math.isfinite(measured.value):
         return {"value": fmt.MISSING, "spread": "", "sort": ""}
     write = fmt.quantity if abs(measured.value) >= 10_000 else fmt.measurement
+    if measured.unit == "count" and abs(measured.value) < 10_000:
+        return {"value": f"{measured.value:g}", "spread": "", "sort": repr(measured.value)}
     spread = ""
     if math.isfinite(measured.p25) and math.isfinite(measured.p75):
         spread = f"{write(measured.p25)} to {write(measured.p75)}"

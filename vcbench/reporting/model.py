@@ -25,7 +25,8 @@ _SAID = {"timeout": "timed out", "oom": "ran out of memory"}
 class Column:
     """A metric under a protocol: what a column of scores holds.
 
-    `better` is lower, higher, or neither where a number only describes.
+    `better` is lower, higher, neither where a number only describes, or empty where it is not
+    known.
     """
 
     key: str
@@ -37,6 +38,11 @@ class Column:
     paper: str = ""
 
     @property
+    def has_direction(self) -> bool:
+        """Whether one way is known to be better."""
+        return self.better in ("lower", "higher")
+
+    @property
     def lower_is_better(self) -> bool:
         """Which way is good."""
         return self.better != "higher"
@@ -44,11 +50,13 @@ class Column:
     @property
     def good(self) -> str:
         """`lower is better`, or what else holds."""
+        if not self.better:
+            return "which way is better is not known"
         return "neither way is better" if self.better == "neither" else f"{self.better} is better"
 
     def is_better(self, difference: Estimate) -> bool:
         """Whether the interval of `a - b` lies wholly where `a` is better."""
-        if not difference.has_interval or self.better == "neither":
+        if not difference.has_interval or not self.has_direction:
             return False
         return difference.high < 0 if self.lower_is_better else difference.low > 0
 
@@ -206,12 +214,25 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Against:
+    """Trained systems minus one baseline (any system) in the first metric, judged as a family.
+
+    `trained`: the baseline has learnt, so that too few seeds allow no claim and give no interval.
+    """
+
+    baseline: str
+    trained: bool
+    differences: Mapping[str, Difference]
+
+
+@dataclass(frozen=True)
 class Leaderboard:
     """All that the tables and the page show about scores.
 
     `rows` holds the ranked systems best first, then the unranked ones, then the baselines; a
     system of which every cell was left out by --only has none. `cells` are all of the run.
-    `per_direction[column key][system][direction]` is the mean over one direction.
+    `per_direction[column key][system][direction]` is the mean over one direction. `against` holds
+    the trained systems against each possible baseline, the default one first.
     """
 
     suite: str
@@ -226,6 +247,7 @@ class Leaderboard:
     crops: CropCheck
     n_sentences: int
     comparison: Comparison | None = None
+    against: tuple[Against, ...] = ()
 
     @property
     def ranked_by(self) -> Column | None:

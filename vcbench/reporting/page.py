@@ -20,15 +20,14 @@ from markupsafe import Markup
 
 from vcbench.reporting import format as fmt
 from vcbench.reporting.answer import doubts, sentences
+from vcbench.reporting.explorer import as_script_data, explorer
 from vcbench.reporting.figures import (
     Panel,
     Style,
-    direction_panel,
-    effects_panel,
-    loss_panels,
     shared_limits,
     styles,
 )
+from vcbench.reporting.gallery import Gallery
 from vcbench.reporting.grid import (
     NOT_BETTER,
     UNHEALTHY,
@@ -38,19 +37,28 @@ from vcbench.reporting.grid import (
     notes,
     reference_gap,
 )
+from vcbench.reporting.inline_audio import put_sounds_in
 from vcbench.reporting.listening import listening
 from vcbench.reporting.method import how_it_was_done, throughput_table
 from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Row
 from vcbench.reporting.run_files import RunFiles
+from vcbench.reporting.training_curves import health
 from vcbench.reporting.verdict import decision_words, effect_notes
 from vcbench.reporting.wording import decimals_of
 from vcbench.statistics import Estimate
 
 TEMPLATES = Path(__file__).parent / "templates"
+# One script of the page in the order in which its parts need each other.
+SCRIPTS = ("scores.js", "sorting.js", "filtering.js", "differences.js", "page.js")
 
 
-def page(run: RunFiles, leaderboard: Leaderboard) -> str:
-    """The whole page as text. Raises `DataError` where a sample lies outside the run's folder."""
+def page(
+    run: RunFiles, leaderboard: Leaderboard, figures: Gallery, *, inline_audio: bool = False
+) -> str:
+    """The whole page as text. Raises `DataError` where a sample lies outside the run's folder.
+
+    inline_audio: the sounds are in the page itself, which can then be sent without its folder.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -58,9 +66,12 @@ def page(run: RunFiles, leaderboard: Leaderboard) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     look = styles([row.system for row in leaderboard.trained])
-    losses = loss_panels(run.training, look)
+    choices = explorer(run, leaderboard)
+    sounds = listening(run, leaderboard)
+    if inline_audio:
+        put_sounds_in(run.folder, sounds)
     return environment.get_template("index.html.j2").render(
         style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
@@ -72,26 +83,46 @@ def page(run: RunFiles, leaderboard: Leaderboard) -> str:
             _pieces(sentence, [row.system for row in leaderboard.rows])
             for sentence in sentences(leaderboard)
         ],
-        effects=_effects(leaderboard, look),
+        effects=_effects(leaderboard, figures.comparison, look),
         doubts=doubts(leaderboard),
         facts=_facts(leaderboard),
         columns=[_column(column) for column in leaderboard.columns],
         groups=_groups(leaderboard, look),
+        against=choices["against"] if choices else [],
+        options=_options(choices),
+        scores=as_script_data(choices) if choices else "",
+        quality=_inlined(figures.quality),
         notes=notes(leaderboard),
         reference=REFERENCE,
         unfinished=[*leaderboard.failed, *leaderboard.skipped],
         directions=[fmt.direction_label(d) for d in leaderboard.directions],
         per_direction=[_per_direction(leaderboard, c, look) for c in leaderboard.columns],
-        direction_panels=_inlined(_direction_panels(leaderboard, look)),
-        listening=listening(run, leaderboard),
-        losses=_inlined(losses),
+        direction_panels=_inlined(figures.directions),
+        listening=sounds,
+        losses=_inlined(figures.training),
+        health=health(run),
         legend=[(row.system, look[row.system]) for row in leaderboard.trained],
         throughput=throughput_table(leaderboard),
         method=how_it_was_done(run, leaderboard),
     )
 
 
-def _inlined(panels: list[Panel]) -> list[dict[str, Any]]:
+def _options(choices: dict[str, Any] | None) -> dict[str, list[tuple[int, str]]]:
+    """What the page's controls offer: (place, label); empty where nothing was scored."""
+    if choices is None:
+        return {}
+    names = {
+        "pair": [pair["label"] for pair in choices["pairs"]],
+        "direction": [direction["label"] for direction in choices["directions"]],
+        "seed": choices["seeds"],
+        "baseline": [against["name"] for against in choices["against"]],
+        "system": choices["systems"],
+        "metric": [metric["label"] for metric in choices["metrics"]],
+    }
+    return {key: list(enumerate(found)) for key, found in names.items()}
+
+
+def _inlined(panels: Iterable[Panel]) -> list[dict[str, Any]]:
     return [{"title": p.title, "note": p.note, "svg": Markup(p.svg)} for p in panels]
 
 
@@ -108,19 +139,14 @@ def _pieces(text: str, names: Iterable[str]) -> list[tuple[str, str]]:
     ]
 
 
-def _effects(leaderboard: Leaderboard, look: dict[str, Style]) -> dict[str, Any] | None:
+def _effects(
+    leaderboard: Leaderboard, panel: Panel | None, look: dict[str, Style]
+) -> dict[str, Any] | None:
     """The comparison: a plot in the metric it asks about, and a table with the other metrics."""
     comparison = leaderboard.comparison
     if comparison is None:
         return None
     column = comparison.column
-    good = "left" if column.lower_is_better else "right"
-    panel = effects_panel(
-        comparison.effects,
-        column,
-        title=f"{fmt.metric_label(column.metric)} less that of {fmt.one_line(comparison.baseline)}",
-        axis_label=f"difference in {header(column)}; {good} is better",
-    )
     columns = effect_columns(leaderboard)
     decimals = {c.key: effect_decimals(leaderboard, c) for c in columns}
     return {
@@ -190,9 +216,16 @@ def _groups(leaderboard: Leaderboard, look: dict[str, Style]) -> list[dict[str, 
         ("Trained, incomplete: not ranked", [r for r in leaderboard.trained if r.rank is None]),
         ("Baselines", leaderboard.baselines),
     ]
+    places = {row.system: i for i, row in enumerate(leaderboard.rows)}
     tracks = {column.key: _Track(leaderboard, column) for column in leaderboard.columns}
     return [
-        {"title": title, "rows": [_row(leaderboard, row, look, tracks) for row in rows]}
+        {
+            "title": title,
+            "rows": [
+                {"place": places[row.system], **_row(leaderboard, row, look, tracks)}
+                for row in rows
+            ],
+        }
         for title, rows in groups
         if rows
     ]
@@ -242,25 +275,41 @@ class _Track:
         mean = reference.scores[column.key].mean if reference else math.nan
         self.reference = self._percent(mean)
 
-    def of(self, estimate: Estimate) -> dict[str, str] | None:
-        """Positions of the mean and the interval, or None where they are off the scale."""
-        at = self._percent(estimate.mean)
-        if at is None:
+    def of(self, estimate: Estimate) -> dict[str, Any] | None:
+        """Positions of the mean and the interval, and on which sides they leave the scale.
+
+        None where there is no scale, or no mean. What lies beyond is empty (the mean), or ends at
+        the edge (the interval).
+        """
+        if self.limits is None or not math.isfinite(estimate.mean):
             return None
-        low, high = self._percent(estimate.low), self._percent(estimate.high)
-        if low is None or high is None:
-            low = high = at
+        ends = [estimate.low, estimate.high] if estimate.has_interval else [estimate.mean] * 2
+        low, high = (min(max(end, self.limits[0]), self.limits[1]) for end in ends)
+        beyond = [
+            side
+            for side, is_beyond in (
+                ("left", min(*ends, estimate.mean) < self.limits[0]),
+                ("right", max(*ends, estimate.mean) > self.limits[1]),
+            )
+            if is_beyond
+        ]
+        start, end = self._percent(low) or 0.0, self._percent(high) or 0.0
         return {
-            "at": f"{at:.2f}%",
-            "low": f"{low:.2f}%",
-            "width": f"{high - low:.2f}%",
-            "reference": "" if self.reference is None else f"{self.reference:.2f}%",
+            "at": _place(self._percent(estimate.mean)),
+            "low": _place(start),
+            "width": _place(end - start) if high > low else "",
+            "reference": _place(self.reference),
+            "beyond": beyond,
         }
 
     def _percent(self, value: float) -> float | None:
         if self.limits is None or not self.limits[0] <= value <= self.limits[1]:
             return None
         return 100 * (value - self.limits[0]) / (self.limits[1] - self.limits[0])
+
+
+def _place(percent: float | None) -> str:
+    return "" if percent is None else f"{percent:.2f}%"
 
 
 def _score(
@@ -296,25 +345,3 @@ def _per_direction(
             for row in leaderboard.rows
         ],
     }
-
-
-def _direction_panels(leaderboard: Leaderboard, look: dict[str, Style]) -> list[Panel]:
-    """The ranking metric in each direction, all on one scale."""
-    column = leaderboard.ranked_by
-    if column is None:
-        return []
-    means = leaderboard.per_direction[column.key]
-    limits = shared_limits([e for of_system in means.values() for e in of_system.values()])
-    if limits is None:
-        return []
-    return [
-        direction_panel(
-            fmt.direction_label(direction),
-            {row.system: means[row.system][direction] for row in leaderboard.rows},
-            look,
-            axis_label=header(column),
-            limits=limits,
-            prefix=f"direction-{position}",
-        )
-        for position, direction in enumerate(leaderboard.directions)
-    ]

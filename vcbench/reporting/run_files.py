@@ -57,7 +57,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sample:
-    """One sentence to listen to; paths are relative to the run's folder, with forward slashes."""
+    """One sentence to listen to; paths are relative to the run's folder, with forward slashes.
+
+    `pictures` is empty where nothing was drawn.
+    """
 
     pair: str
     direction: str
@@ -66,6 +69,7 @@ class Sample:
     source: str
     target: str
     converted: dict[str, str]
+    pictures: str = ""
 
 
 @dataclass(frozen=True)
@@ -214,6 +218,7 @@ def _samples(folder: Path) -> tuple[Sample, ...]:
     except (TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a list of samples: {error}") from error
     for sample in samples:
-        for relative in (sample.source, sample.target, *sample.converted.values()):
+        named = [sample.source, sample.target, *sample.converted.values()]
+        for relative in [*named, *([sample.pictures] if sample.pictures else [])]:
             inside(folder, relative)
     return samples

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+import sys
+import textwrap
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -36,6 +38,13 @@ from vcbench.reporting.wording import decimals_of
 
 # A bracket matters only where a link's address or definition follows it.
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_<>|&]|~(?=~)|\](?=[(\[:]))")
+# `8.68 [8.09, 9.01] (46/48)`, `19.0 k (18.3 k to 48.8 k)` and `training (it/s) ↑` in parts.
+_NUMBER = r"[+−\d.]+(?: [kMGT])?"
+_SCORE = re.compile(
+    rf"({_NUMBER}|–)(?: (\[[^]]+\]|\({_NUMBER} to {_NUMBER}\)))?(?: \((\d+)/(\d+)\))?"
+)
+_HEADER = re.compile(r"(.+?) ?\(([^()]+)\)( [↑↓])?")
+_HEADER_WIDTH = 10  # characters of a line in LaTeX: about what an interval takes
 _LATEX_SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -67,63 +76,173 @@ _LATEX_SPECIAL = {
 def markdown(leaderboard: Leaderboard) -> str:
     """The leaderboard, its notes and the means per direction as a Markdown document."""
     board = leaderboard
-    parts = [f"# {_md(board.suite)}", f"**{_md(answer(board))}**"]
+    parts = [f"# {markdown_text(board.suite)}", f"**{markdown_text(answer(board))}**"]
     if board.question:
-        parts.insert(1, f"*{_md(board.question)}*")
-    parts += [f"**Warning:** {_md(doubt)}" for doubt in doubts(board)]
+        parts.insert(1, f"*{markdown_text(board.question)}*")
+    parts += [f"**Warning:** {markdown_text(doubt)}" for doubt in doubts(board)]
     if board.comparison:
-        parts += ["## Effects", _md_table(effects_grid(board))]
-        parts += ["\n".join(f"- {_md(note)}" for note in effect_notes(board)), "## Leaderboard"]
-    parts += [_md_table(leaderboard_grid(board))]
-    parts += ["\n".join(f"- {_md(note)}" for note in [*protocol_notes(board), *notes(board)])]
+        parts += ["## Effects", markdown_grid(effects_grid(board))]
+        parts += [
+            "\n".join(f"- {markdown_text(note)}" for note in effect_notes(board)),
+            "## Leaderboard",
+        ]
+    parts += [markdown_grid(leaderboard_grid(board))]
+    parts += [
+        "\n".join(f"- {markdown_text(note)}" for note in [*protocol_notes(board), *notes(board)])
+    ]
     for column in board.columns:
         parts += [
-            f"## {_md(header(column))} per direction",
-            _md_table(direction_grid(board, column)),
+            f"## {markdown_text(header(column))} per direction",
+            markdown_grid(direction_grid(board, column)),
         ]
     unfinished = [*board.failed, *board.skipped]
     if unfinished:
-        lines = [f"- {_md(c.cell)}: {_md(c.status)}: {_md(c.reason)}" for c in unfinished]
+        lines = [
+            f"- {markdown_text(c.cell)}: {markdown_text(c.status)}: {markdown_text(c.reason)}"
+            for c in unfinished
+        ]
         parts += ["## Cells that did not finish", "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
 
 
 def latex(leaderboard: Leaderboard) -> str:
-    """The leaderboard as a LaTeX table (needs the package booktabs)."""
-    grid = leaderboard_grid(leaderboard)
-    alignment = "".join("l" if i in grid.text_columns else "r" for i in range(len(grid.headers)))
+    """The leaderboard as LaTeX tables (which need the packages booktabs and graphicx).
+
+    Scores and speed stand in one each: together they would be too wide to be read in print.
+    """
+    grid, n = leaderboard_grid(leaderboard), 2 + len(leaderboard.columns)
     label = re.sub(r"[^A-Za-z0-9-]+", "-", leaderboard.suite)
-    rows = [" & ".join(_tex(text) for text in row) + r" \\" for row in grid.rows]
-    n_ranked = len(leaderboard.trained)
-    if 0 < n_ranked < len(rows):
-        rows.insert(n_ranked, r"\midrule")
-    remarks = [*doubts(leaderboard), *protocol_notes(leaderboard), *notes(leaderboard)]
+    scores = latex_table(
+        _columns_of(grid, [*range(n), len(grid.headers) - 1]),
+        caption=f"{leaderboard.suite}: {answer(leaderboard)}",
+        label=label,
+        notes=[*doubts(leaderboard), *notes(leaderboard)],
+        rule_after=len(leaderboard.trained),
+        comments=protocol_notes(leaderboard),
+        protocols=tuple(leaderboard.protocols),
+    )
+    speed = _columns_of(grid, [1, *range(n, len(grid.headers) - 1)])
+    measured = tuple(row for row in speed.rows if set(row[1:]) != {fmt.MISSING})
+    if not measured:
+        return scores
+    speed = Grid(speed.headers, measured, speed.text_columns)
+    caption = f"{leaderboard.suite}: speed and size"
+    return f"{scores}\n{latex_table(speed, caption=caption, label=f'{label}-speed')}"
+
+
+def _columns_of(grid: Grid, places: Sequence[int]) -> Grid:
+    """Some columns of a grid."""
+    return Grid(
+        tuple(grid.headers[i] for i in places),
+        tuple(tuple(row[i] for i in places) for row in grid.rows),
+        frozenset(new for new, i in enumerate(places) if i in grid.text_columns),
+    )
+
+
+def latex_table(
+    grid: Grid,
+    *,
+    caption: str,
+    label: str,
+    notes: Sequence[str] = (),
+    rule_after: int = 0,
+    comments: Sequence[str] = (),
+    protocols: Sequence[str] = (),
+) -> str:
+    """A grid as a LaTeX table (booktabs) with its notes, a rule after so many rows if not 0.
+
+    It is as wide as a page at most: intervals and units stand below what they belong to, counts
+    only where scores are missing, and what is wider still is made smaller. Where there is one of
+    `protocols`, the caption names it instead of every header. `comments` stand in the source only:
+    the text of a protocol would fill the page. All text is escaped but `label`, which must hold
+    letters, digits and dashes only.
+    """
+    alignment = "".join("l" if i in grid.text_columns else "r" for i in range(len(grid.headers)))
+    inside = f", {fmt.one_line(protocols[0])})" if len(protocols) == 1 and protocols[0] else ""
+    headers = [text.replace(inside, ")") if inside else text for text in grid.headers]
+    if inside:
+        caption = f"{caption.removesuffix('.')}. Scores under protocol {protocols[0]}."
+    rows = [_latex_row(row, grid.text_columns) for row in grid.rows]
+    if 0 < rule_after < len(rows):
+        rows.insert(rule_after, r"\midrule")
+    if any((m := _SCORE.fullmatch(text)) and m[3] for row in grid.rows for text in row):
+        notes = [*notes, "Where no (n/N) stands, every expected utterance was scored."]
     lines = [
-        "% written by vcbench; needs \\usepackage{booktabs}",
-        r"\begin{table}",
-        r"\centering\small",
-        rf"\caption{{{_tex(leaderboard.suite)}: {_tex(answer(leaderboard))}}}",
+        r"% written by vcbench; needs \usepackage{booktabs} and \usepackage{graphicx}",
+        *(f"% {fmt.one_line(comment)}" for comment in comments),
+        r"\begin{table*}",
+        r"\centering\small\setlength{\tabcolsep}{4pt}",
+        rf"\caption{{{_tex(caption)}}}",
         rf"\label{{tab:vcbench-{label}}}",
-        rf"\begin{{tabular}}{{{alignment}}}",
+        # Never made larger: \width is the table's own.
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
+        rf"{{\begin{{tabular}}{{{alignment}}}",
         r"\toprule",
-        " & ".join(_tex(text) for text in grid.headers) + r" \\",
+        _latex_headers(headers),
         r"\midrule",
         *rows,
         r"\bottomrule",
-        r"\end{tabular}",
+        r"\end{tabular}}",
         "",
         r"\smallskip\footnotesize\raggedright",
-        *(f"{_tex(note)}\\par" for note in remarks),
-        r"\end{table}",
+        *(f"{_tex(note)}\\par" for note in notes),
+        r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
 
 
+def _latex_headers(headers: Sequence[str]) -> str:
+    """`GV distance ↓ (ln)` in lines as narrow as the numbers below: `GV`, `distance ↓`, `ln`."""
+    names, units = [], []
+    for text in headers:
+        parts = _HEADER.fullmatch(text)
+        name, unit = (f"{parts[1]}{parts[3] or ''}", parts[2]) if parts else (text, "")
+        # An arrow stays with its word.
+        glued = re.sub(r" (?=[↑↓])", "\u00a0", name)
+        names.append([line.replace("\u00a0", " ") for line in _wrapped(glued)])
+        units.append(_wrapped(unit))
+    heights = [max(map(len, lines)) for lines in (names, units)]
+    cells = [
+        [*[""] * (heights[0] - len(name)), *map(_tex, name)]
+        + [rf"\footnotesize {_tex(line)}" for line in unit]
+        + [""] * (heights[1] - len(unit))
+        for name, unit in zip(names, units, strict=True)
+    ]
+    return "\n".join(" & ".join(line) + r" \\" for line in zip(*cells, strict=True))
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _HEADER_WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _latex_row(row: Sequence[str], text_columns: Collection[int]) -> str:
+    """A row of text; where it has scores, their intervals in a line below."""
+    above, below = [], []
+    for i, text in enumerate(row):
+        score = None if i in text_columns else _SCORE.fullmatch(text)
+        if score is None:
+            above.append(text)
+            below.append("")
+            continue
+        mean, interval, n, expected = score.groups()
+        above.append(mean if n == expected else f"{mean} ({n}/{expected})")
+        below.append(interval or "")
+    line = " & ".join(map(_tex, above)) + r" \\"
+    if any(below):
+        line += "\n" + " & ".join(rf"\scriptsize {_tex(t)}" if t else "" for t in below)
+        line += r" \\[3pt]"
+    # A row that begins so would be taken for an argument of the row before.
+    return f"{{}}{line}" if line.startswith(("[", "*")) else line
+
+
 def print_answer(leaderboard: Leaderboard) -> None:
-    """What the table says in a sentence, and what weakens it, on stdout."""
-    print(answer(leaderboard))
-    for doubt in doubts(leaderboard):
-        print(f"Note: {doubt}")
+    """What the table says in a sentence, and what weakens it, on stdout.
+
+    On a terminal lines end between words; elsewhere each is one line, for whoever searches them.
+    """
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in [answer(leaderboard), *(f"Note: {doubt}" for doubt in doubts(leaderboard))]:
+        print(line if width is None else textwrap.fill(line, width, break_on_hyphens=False))
 
 
 def terminal_table(leaderboard: Leaderboard, width: int | None = None) -> Table:
@@ -243,7 +362,7 @@ def _terminal_caption(leaderboard: Leaderboard, n_hidden: int) -> str:
     return "\n".join(lines)
 
 
-def _md(text: str) -> str:
+def markdown_text(text: str) -> str:
     """Text that Markdown shows as it is, on one line."""
     return _MARKDOWN_SPECIAL.sub(r"\\\1", fmt.one_line(text))
 
@@ -253,8 +372,9 @@ def _tex(text: str) -> str:
     return "".join(_LATEX_SPECIAL.get(character, character) for character in fmt.one_line(text))
 
 
-def _md_table(grid: Grid) -> str:
+def markdown_grid(grid: Grid) -> str:
+    """A grid as a Markdown table, escaped."""
     rules = [":---" if i in grid.text_columns else "---:" for i in range(len(grid.headers))]
-    lines = [[_md(text) for text in row] for row in (grid.headers, *grid.rows)]
+    lines = [[markdown_text(text) for text in row] for row in (grid.headers, *grid.rows)]
     lines.insert(1, rules)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

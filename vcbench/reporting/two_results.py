@@ -2,8 +2,9 @@
 
 Scores are paired by (pair, direction, seed, utterance) and compared per system and metric, as a
 suite's own comparison is: over seeds and sentences where there are seeds enough, and otherwise
-over sentences, which says nothing of other trainings. The systems of one metric are one family
-(`vcbench.statistics.families`). What stands on one side only is counted and named.
+over sentences, which says nothing of other trainings. All systems in all metrics are one family
+(`vcbench.statistics.families`): a gate looks at all of them at once, and a table that claimed more
+than its gate would contradict it. What stands on one side only is counted and named.
 
 Scores of different protocols are different quantities: they are refused, and so is one name for
 two definitions.
@@ -12,18 +13,21 @@ two definitions.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from vcbench.errors import DataError, UsageError
+from vcbench.plugins import Registry
+from vcbench.reporting import format as fmt
 from vcbench.reporting.model import Column
 from vcbench.reporting.run_files import SCORE_KEYS, read_run, read_table
 from vcbench.reporting.seeds import differences, equal_scores, evidence, n_seeds, scores_by_seed
-from vcbench.statistics import Difference, Evidence, judged
+from vcbench.statistics import Difference, Evidence, judged, needed
 
+_WAYS = ("lower", "higher", "neither")
 _COLUMNS = [*SCORE_KEYS, "value", "unit"]
 _OF_SCORE = ["system", "utterance", "metric", "protocol", "value", "unit"]  # vcbench score --csv
 
@@ -45,7 +49,8 @@ class Compared:
 
     `mean_a` and `mean_b` are over the same scores, those that both sides have. `decision` is
     equal, better or worse (of b), different (where no way is better, or none is known), undecided,
-    or missing where no score could be paired. `unpaired` names what one side alone has.
+    or missing where no score could be paired. `unpaired` names what one side alone has;
+    `undefined` counts the scores that neither has.
     """
 
     a: str
@@ -57,11 +62,17 @@ class Compared:
     decision: str
     n_seeds: int
     unpaired: tuple[str, ...]
+    undefined: int
 
     @property
     def system(self) -> str:
         """The system's name, or both where they differ."""
         return self.a if self.a == self.b else f"{self.a} / {self.b}"
+
+    @property
+    def named(self) -> str:
+        """`SYSTEM, METRIC`; a file of one system may not name it."""
+        return ", ".join(text for text in (self.system, self.column.key) if text)
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,11 @@ class TwoResults:
     compared: tuple[Compared, ...]
     gaps: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def needed(self) -> int:
+        """Seeds (where there are any), and sentences, without which no claim is made."""
+        return needed(len(self.compared))
 
 
 def read_results(path: Path) -> Results:
@@ -108,24 +124,38 @@ def compare_results(a: Results, b: Results) -> TwoResults:
     systems, gaps = _systems(a, b)
     metrics, other = _metrics(a, b)
     gaps += other
-    compared = []
-    for column in metrics:
-        scores_a, scores_b = _of(a.scores, column), _of(b.scores, column)
-        family = [_pair(scores_a, scores_b, one, two) for one, two in systems]
-        for (one, two), pair, found in zip(
-            systems, family, judged([p.evidence for p in family]), strict=True
-        ):
-            compared.append(_compared(one, two, column, pair, found))
+    asked = [(one, two, column) for column in metrics for one, two in systems]
+    pairs = [
+        _pair(_of(a.scores, column), _of(b.scores, column), one, two) for one, two, column in asked
+    ]
+    family = judged([pair.evidence for pair in pairs])
+    compared = [
+        _compared(*of_whom, pair, found)
+        for of_whom, pair, found in zip(asked, pairs, family, strict=True)
+    ]
     if not any(c.difference.n for c in compared):
         raise UsageError(
             f"{a.path} and {b.path} share no score: scores are paired by pair, direction, seed and "
             "utterance, of equal systems and metrics"
         )
-    notes: tuple[str, ...] = ()
+    notes = _undefined(compared)
     if a.fingerprint and b.fingerprint and a.fingerprint != b.fingerprint:
-        notes = ("the two runs did not use the same data (their fingerprints differ)",)
-    gaps += [f"{c.system}, {c.column.key}: {text}" for c in compared for text in c.unpaired]
-    return TwoResults(tuple(compared), tuple(gaps), notes)
+        notes.insert(0, "the two runs did not use the same data (their fingerprints differ)")
+    gaps += [f"{c.named}: {text}" for c in compared for text in c.unpaired]
+    return TwoResults(tuple(compared), tuple(gaps), tuple(notes))
+
+
+def _undefined(compared: Sequence[Compared]) -> list[str]:
+    """A line for each metric that has scores which neither side could compute."""
+    found: dict[str, list[str]] = {}
+    for one in compared:
+        if one.undefined:
+            of_whom = f"{one.undefined} of {one.system}" if one.system else str(one.undefined)
+            found.setdefault(one.column.key, []).append(of_whom)
+    return [
+        f"{key}: scores undefined on both sides are left out: {fmt.listing(whose)}"
+        for key, whose in found.items()
+    ]
 
 
 def _from_json(path: Path) -> Results:
@@ -206,7 +236,10 @@ def _systems(a: Results, b: Results) -> tuple[list[tuple[str, str]], list[str]]:
 
 
 def _metrics(a: Results, b: Results) -> tuple[list[Column], list[str]]:
-    """Columns (metric and protocol) that both hold, in a's order; and those of one side."""
+    """Columns (metric and protocol) that both hold, in a's order; and those of one side.
+
+    A table does not tell which way is better: then the registered metric of that name does.
+    """
     one, two = (
         list(dict.fromkeys(zip(r.scores["metric"], r.scores["protocol"], strict=True)))
         for r in (a, b)
@@ -214,13 +247,15 @@ def _metrics(a: Results, b: Results) -> tuple[list[Column], list[str]]:
     both = [key for key in one if key in two]
     names = [metric for metric, _ in both]
     units = a.scores.drop_duplicates(["metric", "protocol"]).set_index(["metric", "protocol"])
+    told = {metric: a.better.get(metric) or b.better.get(metric) or "" for metric in names}
+    told |= _registered(metric for metric, way in told.items() if way not in _WAYS)
     columns = [
         Column(
             key=metric if names.count(metric) == 1 else f"{metric}@{protocol}",
             metric=metric,
             protocol=protocol,
             unit=str(units.loc[(metric, protocol), "unit"]),
-            better=a.better.get(metric) or b.better.get(metric) or "neither",
+            better=told[metric],
         )
         for metric, protocol in both
     ]
@@ -233,6 +268,20 @@ def _metrics(a: Results, b: Results) -> tuple[list[Column], list[str]]:
     return columns, gaps
 
 
+def _registered(metrics: Iterable[str]) -> dict[str, str]:
+    """Which way is better by what plugins declare, of those metrics that one plugin has.
+
+    Nothing is imported, so that a metric whose packages are not installed here is known too.
+    """
+    asked = set(metrics)
+    ways: dict[str, set[str]] = {}
+    for declared in Registry().declarations("metric") if asked else ():
+        if declared.name in asked:
+            ways.setdefault(declared.name, set()).add(declared.details.get("better", ""))
+    one = {metric: next(iter(found)) for metric, found in ways.items() if len(found) == 1}
+    return {metric: way if (way := one.get(metric)) in _WAYS else "" for metric in asked}
+
+
 @dataclass(frozen=True)
 class _Pair:
     """Differences of one system in one metric, and all scores of both sides."""
@@ -240,6 +289,7 @@ class _Pair:
     table: pd.DataFrame
     scores: pd.DataFrame
     unpaired: tuple[str, ...]
+    undefined: int
 
     @property
     def evidence(self) -> Evidence | None:
@@ -253,6 +303,7 @@ def _of(scores: pd.DataFrame, column: Column) -> pd.DataFrame:
 def _pair(a: pd.DataFrame, b: pd.DataFrame, one: str, two: str) -> _Pair:
     sides = [a[a["system"] == one].assign(system="a"), b[b["system"] == two].assign(system="b")]
     keys = ["pair", "direction", "seed", "utterance"]
+    there = [set(s[keys].itertuples(index=False)) for s in sides]
     defined = [set(s.loc[s["value"].notna(), keys].itertuples(index=False)) for s in sides]
     scores = scores_by_seed(pd.concat(sides))
     unpaired = []
@@ -262,10 +313,8 @@ def _pair(a: pd.DataFrame, b: pd.DataFrame, one: str, two: str) -> _Pair:
         if alone:
             first = " ".join(str(part) for part in alone[0] if part)
             unpaired.append(f"{len(alone)} scored only in {name} (such as {first})")
-    neither = sum(len(s) for s in sides) - sum(map(len, defined))
-    if neither:
-        unpaired.append(f"{neither} without a score")
-    return _Pair(differences(scores, "b", "a"), scores, tuple(unpaired))
+    undefined = len((there[0] | there[1]) - in_a - in_b)
+    return _Pair(differences(scores, "b", "a"), scores, tuple(unpaired), undefined)
 
 
 def _compared(a: str, b: str, column: Column, pair: _Pair, found: Difference) -> Compared:
@@ -284,6 +333,7 @@ def _compared(a: str, b: str, column: Column, pair: _Pair, found: Difference) ->
         decision=_decision(column, found, equal=equal_scores(pair.scores, "a", "b")),
         n_seeds=n_seeds(pair.table),
         unpaired=pair.unpaired,
+        undefined=pair.undefined,
     )
 
 
@@ -294,6 +344,6 @@ def _decision(column: Column, found: Difference, *, equal: bool) -> str:
         return "equal"
     if not found.decided:
         return "undecided"
-    if column.better == "neither":
+    if not column.has_direction:
         return "different"
     return "better" if column.is_better(found) else "worse"

@@ -185,8 +185,11 @@ def locate(name_or_path: str, folder: Path) -> Path | None:
 def _not_found(name_or_path: str, place: Place) -> Problem:
     beside = f"{name_or_path}.yaml"
     # Of another kind of name even the question whether there is such a file may fail.
-    here = name_or_path.isprintable() and len(name_or_path) < 200 and Path(beside).is_file()
+    askable = name_or_path.isprintable() and 0 < len(name_or_path) < 200
+    here = askable and Path(beside).is_file()
     hint = f"did you mean '{beside}'?" if here else did_you_mean(name_or_path, shipped_paths())
+    if askable and Path(name_or_path).is_dir():
+        return Problem(place, f"{show(name_or_path)} is a folder; name a suite file; {hint}")
     return Problem(place, f"no file {show(name_or_path)}, nor a shipped suite of that name; {hint}")
 
 
