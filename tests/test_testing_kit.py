@@ -319,6 +319,16 @@ def test_each_fault_is_caught_by_the_check_meant_for_it_alone(
     assert torch.equal(seed, torch.get_rng_state())
 
 
+def test_a_seed_that_the_process_has_already_is_caught_too(
+    files: dict[str, Path], ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(citizenship, "ask_fresh_process", ask)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # what the plugin sets
+        found = reasons(checks_of(files["generator: seeds PyTorch when run"]))
+    assert set(found) == {"no-global-state"}
+
+
 def test_every_check_has_a_plugin_that_it_alone_catches() -> None:
     caught = {name for _, failing in CASES.values() for name in failing if len(failing) == 1}
     registry = Registry()
