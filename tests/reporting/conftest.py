@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from rendered_run import Rendered, rendered
 from synthetic_run import HOSTILE, SyntheticRun
 
-from vcbench.reporting import Leaderboard, render
+from vcbench.reporting import Leaderboard
 from vcbench.reporting.leaderboard import build
-from vcbench.reporting.run_files import RunFiles, read_run
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """A run's folder with its report; tests must not write into it."""
-
-    folder: Path
-    run: RunFiles
-    leaderboard: Leaderboard
-
-    def text(self, name: str) -> str:
-        return (self.folder / name).read_text(encoding="utf-8")
-
-
-def rendered(synthetic: SyntheticRun, folder: Path) -> Rendered:
-    synthetic.write(folder)
-    leaderboard = render(folder)
-    return Rendered(folder, read_run(folder), leaderboard)
+from vcbench.reporting.run_files import read_run
 
 
 @pytest.fixture(scope="session")

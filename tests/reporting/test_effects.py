@@ -8,9 +8,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 from page_reader import Element, read
+from rendered_run import Rendered, rendered
 from synthetic_run import HOSTILE, METRICS, SyntheticRun
 
-from conftest import Rendered, rendered
 from vcbench.reporting.answer import answer
 from vcbench.reporting.figures import effects_panel
 from vcbench.reporting.model import Column, Effect

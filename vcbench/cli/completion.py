@@ -38,6 +38,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
         for action in sub._actions:
             completer = _completer(command, action.dest)
             if completer is not None and action.choices is None:
+                # argcomplete looks for it there, and argparse's stubs do not know it.
                 action.completer = completer  # type: ignore[attr-defined]
     argcomplete.autocomplete(parser)
 

@@ -6,16 +6,12 @@ escapes every one of them. Only the figures' SVG, which matplotlib has escaped, 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from vcbench.reporting import format as fmt
@@ -42,12 +38,12 @@ from vcbench.reporting.listening import listening
 from vcbench.reporting.method import how_it_was_done, throughput_table
 from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Row
 from vcbench.reporting.run_files import RunFiles
+from vcbench.reporting.templating import render_page
 from vcbench.reporting.training_curves import health
 from vcbench.reporting.verdict import decision_words, effect_notes
 from vcbench.reporting.wording import decimals_of
 from vcbench.statistics import Estimate
 
-TEMPLATES = Path(__file__).parent / "templates"
 # One script of the page in the order in which its parts need each other.
 SCRIPTS = ("scores.js", "sorting.js", "filtering.js", "differences.js", "page.js")
 
@@ -59,24 +55,14 @@ def page(
 
     inline_audio: the sounds are in the page itself, which can then be sent without its folder.
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     look = styles([row.system for row in leaderboard.trained])
     choices = explorer(run, leaderboard)
     sounds = listening(run, leaderboard)
     if inline_audio:
         put_sounds_in(run.folder, sounds)
-    return environment.get_template("index.html.j2").render(
-        style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        # The only script that may run is the one above, whatever a name in the data holds.
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    return render_page(
+        "index.html.j2",
+        scripts=SCRIPTS,
         suite=fmt.one_line(leaderboard.suite),
         question=fmt.one_line(leaderboard.question),
         answer=[

@@ -5,14 +5,11 @@ What is compared, and what may be claimed, is decided in `vcbench.reporting.two_
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from vcbench.errors import UsageError
@@ -21,10 +18,10 @@ from vcbench.reporting.figures import effects_panel
 from vcbench.reporting.grid import Grid, header
 from vcbench.reporting.model import Column, Decision, Effect
 from vcbench.reporting.tables import latex_table, markdown_grid, markdown_text
+from vcbench.reporting.templating import render_page
 from vcbench.reporting.two_results import Compared, Results, TwoResults
 from vcbench.reporting.wording import detectable_amount
 
-TEMPLATES = Path(__file__).parent / "templates"
 KINDS = (".md", ".tex", ".csv", ".parquet")
 # Rows of a page's table of utterances, of each metric; a file holds them all.
 MAX_ROWS = 1000
@@ -171,19 +168,10 @@ def write_page(path: Path, a: Results, b: Results, found: TwoResults) -> None:
 
 def page(a: Results, b: Results, found: TwoResults) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    script = (TEMPLATES / "sorting.js").read_text(encoding="utf-8")
     scores = paired_scores(a, b, found)
-    return environment.get_template("compare.html.j2").render(
-        style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    return render_page(
+        "compare.html.j2",
+        scripts=("sorting.js", "page.js"),
         a=fmt.one_line(a.path),
         b=fmt.one_line(b.path),
         answer=answer(found),
