@@ -47,7 +47,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         page = context.new_page()
         page.on("console", lambda m: complaints.append(f"{m.type}: {m.text}"))
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on("requestfailed", lambda r: complaints.append(f"not loaded: {r.url}"))
+        page.on("requestfailed", lambda r: complaints.append(f"{r.failure}, {r.resource_type}: {r.url}"))
         page.on("request", watch_request)
         page.on("dialog", watch_dialog)
         page.goto(file.as_uri())
