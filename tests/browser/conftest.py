@@ -37,6 +37,9 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         if not request.url.startswith(("file:", "data:")):
             complaints.append(f"asked for {request.url}")
 
+    def watch_failure(request: Any) -> None:
+        complaints.append(f"not loaded ({request.failure}, {request.resource_type}): {request.url}")
+
     def watch_dialog(dialog: Any) -> None:
         complaints.append(f"dialog: {dialog.message}")
         dialog.dismiss()
@@ -47,7 +50,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         page = context.new_page()
         page.on("console", lambda m: complaints.append(f"{m.type}: {m.text}"))
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on("requestfailed", lambda r: complaints.append(f"{r.failure}, {r.resource_type}: {r.url}"))
+        page.on("requestfailed", watch_failure)
         page.on("request", watch_request)
         page.on("dialog", watch_dialog)
         page.goto(file.as_uri())
