@@ -243,12 +243,12 @@ def test_of_an_incomplete_system_the_page_says_what_is_missing(lacking, open_pag
     assert of_cells(page, ".versus")["source-copy"] == "–"
 
 
+# Without `audio.load()`, which would abort the request that the change of `preload` has just begun.
 DURATIONS = """() => Promise.all([...document.querySelectorAll('audio')].map(audio =>
   new Promise(done => {
     audio.addEventListener('loadedmetadata', () => done(audio.duration));
     audio.addEventListener('error', () => done(-1));
     audio.preload = 'metadata';
-    audio.load();
   })))"""
 
 
