@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import small_corpus
 from home import Home
 from hypothesis import settings
+
+from vcbench import locks
 
 # A busy machine is no failure; and continuous integration tries the same examples every time, so
 # that it fails because of a change and not of a draw.
@@ -36,7 +40,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A home in which the small suite has been run once, from nothing."""
     folder = tmp_path_factory.mktemp("home")
     suite = small_corpus.write(folder)
@@ -48,4 +52,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = Home(suite, folder, environment)
     done = home.run()
     assert done.returncode == 0, done.stderr
-    return home
+    yield home
+    # A test that failed may have left a cell that trains on by itself.
+    for owner in locks.owners_here(folder / "cache" / "cells"):
+        os.kill(owner.pid, signal.SIGKILL)

@@ -10,6 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+def on_one_processor() -> None:
+    """For `preexec_fn`: then all but training happens in one process, which is quick to start.
+    Tests that run side by side each take another processor."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    processors = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {processors[worker % len(processors)]})
+
+
 @dataclass(frozen=True)
 class Home:
     """A suite with its corpus, a cache and a reports folder, shared by many tests."""
@@ -27,9 +35,12 @@ class Home:
         return [sys.executable, "-m", "vcbench", "run", named, "--data", str(self.data), *arguments]
 
     def options(self) -> dict:
-        # On one processor all but training happens in one process, which is quick to start.
-        one = {"preexec_fn": lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})}
-        return {**one, "env": self.environment, "capture_output": True, "text": True}
+        return {
+            "preexec_fn": on_one_processor,
+            "env": self.environment,
+            "capture_output": True,
+            "text": True,
+        }
 
     @property
     def latest(self) -> Path:

@@ -398,8 +398,10 @@ def test_a_damaged_checkpoint_says_how_to_get_another(spoken: list[Path], tmp_pa
         run_task(task(tmp_path / "out", spoken, checkpoint=tmp_path / "c.pt"))
     assert str(caught.value) == (
         f"{tmp_path}/c.pt: not a readable checkpoint: damaged, or something else (BadZipFile); "
-        "delete it and run again: training goes on from the one before it"
+        "it was deleted: the same command trains the cell again, from the checkpoint before it if "
+        "there is one"
     )
+    assert not (tmp_path / "c.pt").exists()
 
 
 def listing(folder: Path) -> dict[str, int]:

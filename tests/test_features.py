@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 import soundfile
 from voices import noise, voice
 
-from vcbench import audio, features, fingerprint, world
+from vcbench import audio, features, fingerprint, sealed, world
 from vcbench.corpora import Utterance
 from vcbench.errors import DataError
 from vcbench.features import FeatureStore
@@ -78,6 +79,18 @@ def test_a_file_holds_the_analysis_of_its_recording(
         values = getattr(found, name)
         assert values.dtype == np.float64
         np.testing.assert_allclose(values, getattr(expected, name), rtol=2**-23, atol=1e-30)
+
+
+def test_the_name_is_the_hash_of_all_bytes_and_of_what_is_made_of_them(
+    store: FeatureStore, tmp_path: Path
+) -> None:
+    """However they are read: what is in a cache stays valid."""
+    decoder = f"soundfile {fingerprint.version_of('soundfile')}".encode()
+    contents = {b"RIFF" + bytes(3_000_000): b"", b"fLaC": b"", b"ID3 1": decoder, b"RI": decoder}
+    for content, more in contents.items():
+        (tmp_path / "a.wav").write_bytes(content)
+        expected = hashlib.sha256(content + more + store._version.encode()).hexdigest()
+        assert store.path(tmp_path / "a.wav").name == f"{expected}.npz"
 
 
 def test_what_decides_the_features_and_what_does_not(
@@ -219,7 +232,8 @@ def test_a_damaged_feature_file_is_named_and_never_misread(tmp_path: Path) -> No
             found = features.load(path)
         except DataError as error:
             assert str(error).startswith(f"{path}: damaged feature file (")
-            assert str(error).endswith("); delete it, it will be computed again")
+            assert str(error).endswith("); `vcbench run` computes it again")
+            assert not sealed.is_whole_npz(path)  # and it does
             refused += 1
             continue
         # A byte that carries nothing, such as a date, is no damage.

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
 from workplace import Workplace
 
-from vcbench import stored_cells, training_time
+from vcbench import training_time
 from vcbench.parallel import threads_per_job
 from vcbench.planning import PlannedCell
 from vcbench.stored_cells import StoredCells, code_of, note_code
+from vcbench.training.files import write_status
 from vcbench.training_time import ends_after, estimate
 
 CELL = "first/F1-M1/0"
@@ -31,7 +33,7 @@ def trained(place: Workplace, *sets: str, code: bool = True, **status: float) ->
     (planned.folder / "cell.json").write_text(json.dumps(planned.cell.to_json()))
     torch.save({}, planned.folder / "checkpoint.pt")
     done = {"iterations": planned.cell.recipe.iterations, "seconds": 2.0, "threads": 1, **status}
-    (planned.folder / "status.json").write_text(json.dumps(done))
+    write_status(planned.folder, done)
     if code:
         note_code(planned.folder, code_of(planned.cell, plan.suite.registry))
     return planned
@@ -99,18 +101,16 @@ def test_the_nearest_is_told(place: Workplace) -> None:
 def test_an_edited_plugin(place: Workplace) -> None:
     trained(place)
     place.plugin.write_text(place.plugin.read_text() + "# an afterthought\n")
-    expected = "trained before, but the source of its generator has changed since"
+    expected = "trained before, but the source of its generator has changed since (plug.py)"
     assert reasons(place)[CELL] == expected
-    scale = "scale was 0.03, now 0.05; the source of its generator has changed since"
+    scale = "scale was 0.03, now 0.05; the source of its generator has changed since (plug.py)"
     assert reasons(place, "scale=0.05")[CELL] == f"trained before, but {scale}"
 
 
 def test_another_version_of_a_package(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     before = trained(place)
-    real = stored_cells.metadata.version
-    monkeypatch.setattr(
-        stored_cells.metadata, "version", lambda n: "9.9" if n == "torch" else real(n)
-    )
+    real = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda n: "9.9" if n == "torch" else real(n))
     assert place.plan(only=CELL).cells[0].key != before.key
     assert reasons(place)[CELL] == (f"trained before, but PyTorch was {real('torch')}, now 9.9")
 

@@ -15,7 +15,7 @@ from vcbench import other_lengths
 from vcbench.other_lengths import OtherLength, find, take_over
 from vcbench.plugins import Registry
 from vcbench.training.cell import Cell
-from vcbench.training.files import CHECKPOINT, EXTENDED, write_json
+from vcbench.training.files import CHECKPOINT, EXTENDED, write_status
 from vcbench.training.loop import train
 
 SAME_PAST = {"learning_rate_decay": "none", "identity_until": 2}
@@ -35,7 +35,7 @@ def left_by(cell: Cell, root: Path, *, done: int, finished: bool = True) -> Path
     write_cell(cell, folder)
     torch.save({"format": "vcbench-checkpoint-2", "iteration": done}, folder / CHECKPOINT)
     if finished:
-        write_json(folder / "status.json", {"iterations": done})
+        write_status(folder, {"iterations": done})
     return folder
 
 

@@ -79,6 +79,7 @@ def test_help_and_list_import_nothing_slow() -> None:
         run(sys.executable, "-c", code)
 
 
+@pytest.mark.slow
 def test_a_strangers_package_brings_a_generator(tmp_path: Path) -> None:
     package, site = tmp_path / "package", tmp_path / "site"
     package.mkdir()

@@ -131,6 +131,36 @@ def test_a_killed_worker_is_told_in_words() -> None:
     assert "smaller --jobs" in str(caught.value)
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_item_whose_process_dies_costs_no_other(jobs: int) -> None:
+    found = map_processes(killed, range(5), jobs=jobs, on_death=lambda how: how)
+    assert found == [0, "killed by SIGKILL", 2, 3, 4]
+
+
+def left(number: int) -> int:
+    if number == 0:
+        os._exit(3)
+    return os.getpid()
+
+
+def test_with_something_to_say_of_a_death_even_one_item_has_a_process_of_its_own() -> None:
+    (how,) = map_processes(left, [0], jobs=1, on_death=lambda how: how)
+    assert how == "its process ended itself with exit code 3"
+    (process,) = map_processes(left, [1], jobs=1, on_death=lambda how: -1)
+    assert process not in (-1, os.getpid())
+
+
+def unknown(number: int) -> int:
+    raise ZeroDivisionError(f"of {number}")
+
+
+def test_an_unexpected_exception_says_where_in_the_worker_it_came_from() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        map_processes(unknown, range(2), jobs=2)
+    (note,) = caught.value.__notes__
+    assert note.startswith("In a worker process:\nTraceback") and "in unknown" in note
+
+
 BUSY = [0.2] * 300
 # One of the two workers waits for work that never comes.
 IDLE = [0.0, 2.0]
@@ -177,6 +207,22 @@ def test_ctrl_c_ends_all_processes_soon_and_without_tracebacks(
         out, err = process.communicate(timeout=30)
     assert (out, err, process.returncode) == ("interrupted\n", "", 0)
     assert begun(tmp_path) < 150
+
+
+def test_every_worker_is_deaf_to_ctrl_c(tmp_path: Path) -> None:
+    """In a new process, whose first worker brings multiprocessing's own helper with it."""
+    (tmp_path / "script.py").write_text(
+        "import signal\n"
+        "from vcbench.parallel import map_processes\n"
+        "def is_deaf(_):\n"
+        "    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])\n"
+        "if __name__ == '__main__':\n"
+        "    print(map_processes(is_deaf, range(2), jobs=2), is_deaf(0))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "script.py"]
+    said = subprocess.run(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE).stdout
+    assert said.split() == [b"[True,", b"True]", b"False"]
 
 
 def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:

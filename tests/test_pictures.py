@@ -202,9 +202,9 @@ def test_a_path_that_leads_out_is_not_read(folder: Path) -> None:
     audio.write(folder.parent / "secret.wav", voice(0.5), sample_rate=RATE)
     samples[0]["converted"]["bad"] = "../secret.wav"
     write(folder, samples[:1])
-    assert pictures.complete(folder, jobs=1) == [
-        "pictures of A>B s1: bad: path '../secret.wav' leads out of the run's folder"
-    ]
+    [said] = pictures.complete(folder, jobs=1)
+    assert said.startswith("pictures of A>B s1: bad: ")
+    assert "path '../secret.wav' leads out of the run's folder" in said
 
 
 def test_names_do_not_lead_a_picture_out_of_the_folder(folder: Path) -> None:

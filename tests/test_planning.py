@@ -17,6 +17,7 @@ from vcbench import planning
 from vcbench.corpora import Utterance
 from vcbench.errors import DataError, UsageError
 from vcbench.planning import Plan
+from vcbench.training.files import write_status
 
 # The same keys in another order, with what decides no training changed.
 REORDERED = """\
@@ -312,7 +313,7 @@ def test_what_is_done_and_what_was_begun(place: Workplace) -> None:
                 left = {"format": "vcbench-checkpoint-2", "iteration": 4}
                 torch.save(left, planned.folder / name)
             else:
-                (planned.folder / name).write_text('{"iterations": 6}')
+                write_status(planned.folder, {"iterations": 6})
     found = place.plan().cells
     assert [planned.done for planned in found] == [True, False, False, False]
     assert [planned.reason for planned in found[:2]] == [
@@ -358,7 +359,7 @@ def test_what_a_longer_training_can_go_on_from(place: Workplace) -> None:
     shorter, *_ = place.plan("training.learning_rate_decay=none").cells
     shorter.folder.mkdir(parents=True)
     torch.save({}, shorter.folder / "checkpoint.pt")
-    (shorter.folder / "status.json").write_text('{"iterations": 6}')
+    write_status(shorter.folder, {"iterations": 6})
     (shorter.folder / "cell.json").write_text(json.dumps(shorter.cell.to_json()))
     longer, *others = place.plan("training.learning_rate_decay=none", "training.iterations=9").cells
     assert longer.other is not None

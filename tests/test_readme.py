@@ -28,7 +28,7 @@ def test_the_architecture_in_20_lines(tmp_path: Path) -> None:
     (python,), (yaml, _) = blocks("python"), blocks("yaml")
     (tmp_path / "my_generator.py").write_text(python, encoding="utf-8")
     (tmp_path / "mine.yaml").write_text(yaml, encoding="utf-8")
-    loaded = suite.load(str(tmp_path / "mine.yaml"))
+    loaded = suite.load(str(tmp_path / "mine.yaml"), trust_plugins=True)
     assert list(loaded.systems)[-1] == "mine"
     assert len(loaded.systems) == 5
     component = loaded.systems["mine"].generator
@@ -40,7 +40,7 @@ def test_the_architecture_in_20_lines(tmp_path: Path) -> None:
 def test_the_question_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "my_generator.py").write_text(blocks("python")[0], encoding="utf-8")
     (tmp_path / "mine.yaml").write_text("".join(blocks("yaml")), encoding="utf-8")
-    found = suite.load(str(tmp_path / "mine.yaml"))
+    found = suite.load(str(tmp_path / "mine.yaml"), trust_plugins=True)
     assert found.compare is not None
     assert found.compare.baseline == "mine"
     kernels = [found.systems[name].generator.options["kernel"] for name in found.compare.against]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import sys
 import time
 
@@ -118,3 +120,27 @@ def test_results_are_plain_and_whole_where_stdout_is_no_terminal(
     monkeypatch.setenv("COLUMNS", "60")
     console().print("word " * 80)
     assert {len(line) for line in capsys.readouterr().out.splitlines()} == {60, 40}
+
+
+@pytest.mark.parametrize("where", ["full", "gone"])
+def test_nobody_reading_the_table_fails_nothing(where: str) -> None:
+    program = (
+        "from vcbench.terminal import console, stdout_may_fail\n"
+        "with stdout_may_fail('otherwise'): console().print('x ' * 100_000)\n"
+    )
+    if where == "full":
+        stdout = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reading, stdout = os.pipe()
+        os.close(reading)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True)
+    os.close(stdout)
+    assert (done.returncode, done.stderr) == (0, "otherwise\n")
+
+
+def test_a_stdout_that_was_closed_before_is_no_error() -> None:
+    command = [sys.executable, "-m", "vcbench", "completion", "bash"]
+    shell = ["/bin/sh", "-c", 'exec "$0" "$@" >&-', *command]
+    done = subprocess.run(shell, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -32,6 +32,7 @@ def checked(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> Checked:
             raise PluginError("a kernel of 4")
 
     monkeypatch.setattr(system_check, "check_system", check)
+    monkeypatch.setattr(planning, "map_processes", lambda f, items, **_: list(map(f, items)))
 
     def of_plan(*sets: str, **options: object) -> list[str]:
         built.clear()
@@ -100,9 +101,11 @@ def test_source_files_are_read_once_a_system_and_not_once_a_cell(
         fingerprint, "sources_of", lambda module: modules.append(module) or real(module)
     )
     opened: list[str] = []
-    read_bytes = Path.read_bytes
+    open_ = Path.open
     monkeypatch.setattr(
-        Path, "read_bytes", lambda path: opened.append(path.name) or read_bytes(path)
+        Path,
+        "open",
+        lambda path, *how, **more: opened.append(path.name) or open_(path, *how, **more),
     )
     plan = place.plan(seeds=seeds)
     assert len(plan.cells) == 4 * len(seeds)

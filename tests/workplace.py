@@ -88,7 +88,8 @@ class Workplace:
 
     def plan(self, *sets: str, seeds: Sequence[int] | None = None, **options: object) -> Plan:
         """The plan of the suite as it is now."""
-        loaded = suite.load(str(self.root / "suite.yaml"), sets=sets, seeds=seeds)
+        path = str(self.root / "suite.yaml")
+        loaded = suite.load(path, sets=sets, seeds=seeds, trust_plugins=True)
         return planning.make_plan(
             loaded,
             data_dir=self.root,

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vcbench import fingerprint
+from vcbench import fingerprint, usage
 from vcbench.baselines import SMOOTHED_FRAMES
-from vcbench.conversion_tasks import ConversionTask, FeatureFiles, run_task
+from vcbench.conversion_tasks import ConversionTask, FeatureFiles, is_done, run_task
 from vcbench.errors import VcbenchError
 from vcbench.external_speech import external_wavs
 from vcbench.parallel import map_processes
 from vcbench.planning import Plan
-from vcbench.terminal import say
+from vcbench.terminal import count_of, say
 from vcbench.training.files import CHECKPOINT
 from vcbench.units import Direction, Outputs, Unit
 from vcbench.world import pyworld_version
@@ -36,7 +35,7 @@ _SOURCES = (
     "vcbench.world",
 )
 # So does another version of these.
-_PACKAGES = ("nnmnkwii", "numpy", "pysptk", "scikit-learn", "torch")
+_PACKAGES = ("nnmnkwii", "numpy", "pysptk", "scikit-learn", "scipy", "soundfile", "torch")
 
 
 def convert_units(
@@ -46,7 +45,55 @@ def convert_units(
 
     Units that share a training, because their systems differ in name alone, share what it says.
     """
-    version = _version()
+    outputs, work = _laid_out(plan, units, cache_dir)
+    usage.note(wav for *_, task in work for wav in task.outputs)
+    for unit in units:
+        if unit.planned:
+            usage.note_suite(unit.planned.folder, plan.suite.name)
+            usage.note([unit.planned.folder / CHECKPOINT])
+    tasks = list(dict.fromkeys(task for *_, task in work))
+    done = dict.fromkeys(tasks, (0, ""))
+    missing = [task for task in tasks if not is_done(task)]
+    before = len(tasks) - len(missing)
+
+    def report(count: int) -> None:
+        if progress:
+            progress("converting speech", count, len(tasks))
+
+    for count in range(before):
+        report(count + 1)
+    results = map_processes(
+        _converted,
+        missing,
+        jobs=jobs,
+        on_done=lambda count: report(before + count),
+        on_death=_lost,
+    )
+    done |= zip(missing, results, strict=True)
+    for unit, direction, task in work:
+        _, problem = done[task]
+        if problem:
+            unit.record.fail("failed", f"conversion {direction}: {problem}")
+            say(f"FAILED {unit.record.cell}: {unit.record.reason}")
+            outputs.pop((unit.record.cell, direction))
+    written = sum(count for count, _ in done.values())
+    failed = sum(bool(problem) for _, problem in done.values())
+    asked = sum(len(task.outputs) for task, (_, problem) in done.items() if not problem)
+    lost = f", {count_of(failed, 'direction')} failed" if failed else ""
+    converted = count_of(written, "utterance")
+    say(f"conversion: {converted} converted, {asked - written} cached{lost}")
+    return outputs
+
+
+def outputs_of(plan: Plan, units: Sequence[Unit], cache_dir: Path) -> Outputs:
+    """Where the speech of every unit lies, or will."""
+    return _laid_out(plan, units, cache_dir)[0]
+
+
+def _laid_out(
+    plan: Plan, units: Sequence[Unit], cache_dir: Path
+) -> tuple[Outputs, list[tuple[Unit, Direction, ConversionTask]]]:
+    version = conversion_version()
     outputs: Outputs = {}
     work: list[tuple[Unit, Direction, ConversionTask]] = []
     for unit in units:
@@ -63,27 +110,12 @@ def convert_units(
                 wavs = dict(zip([u.id for u in spoken], task.outputs, strict=True))
                 work.append((unit, direction, task))
             outputs[unit.record.cell, direction] = wavs
-    tasks = list(dict.fromkeys(task for *_, task in work))
-    report = (lambda n: progress("converting speech", n, len(tasks))) if progress else None
-    results = map_processes(_converted, tasks, jobs=jobs, on_done=report)
-    done = dict(zip(tasks, results, strict=True))
-    for unit, direction, task in work:
-        _, problem = done[task]
-        if problem:
-            unit.record.fail("failed", f"conversion {direction}: {problem}")
-            say(f"FAILED {unit.record.cell}: {unit.record.reason}")
-            outputs.pop((unit.record.cell, direction))
-    written = sum(count for count, _ in results)
-    failed = sum(bool(problem) for _, problem in results)
-    asked = sum(len(task.outputs) for task, (_, problem) in done.items() if not problem)
-    lost = f", {failed} directions failed" if failed else ""
-    say(f"conversion: {written} utterances converted, {asked - written} cached{lost}")
-    return outputs
+    return outputs, work
 
 
-def _version() -> str:
+def conversion_version() -> str:
     """Of all that turns features into speech, beside a cell's own weights."""
-    packages = [pyworld_version(), *map(metadata.version, _PACKAGES)]
+    packages = [pyworld_version(), *map(fingerprint.version_of, _PACKAGES)]
     return fingerprint.of_json([fingerprint.of_sources(_SOURCES), packages])[:16]
 
 
@@ -151,5 +183,12 @@ def _converted(task: ConversionTask) -> tuple[int, str]:
         return run_task(task), ""
     except VcbenchError as error:
         return 0, str(error)
+    except OSError as error:
+        return 0, f"{task.outputs[0].parent}: cannot be written ({error.strerror or error})"
     except Exception as error:  # a plugin's generator may raise anything
         return 0, f"{type(error).__name__}: {error}"
+
+
+def _lost(how: str) -> tuple[int, str]:
+    """Of a task whose process died: a plugin's generator may crash, too."""
+    return 0, f"{how} while it converted speech"

@@ -5,7 +5,6 @@ A task is run in a worker process, and writes only what is not there yet.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vcbench import audio, features, world
+from vcbench import audio, features, sealed, world
 from vcbench.conversion import Mapping, VoiceConverter, trained_converter, unchanged
 from vcbench.errors import DataError
 from vcbench.normalization import SpeakerStatistics
@@ -48,17 +47,22 @@ class ConversionTask:
     smoothed_frames: int = 1
 
 
+def is_done(task: ConversionTask) -> bool:
+    """Whether all that the task writes is there."""
+    return all(map(sealed.is_whole_wav, task.outputs))
+
+
 def run_task(task: ConversionTask) -> int:
     """Convert what is missing; returns how many files were written. For worker processes."""
     pairs = zip(task.inputs, task.outputs, strict=True)
-    missing = [(source, output) for source, output in pairs if not audio.is_whole(output)]
+    missing = [(source, output) for source, output in pairs if not sealed.is_whole_wav(output)]
     if missing:
         with _renderer(task) as render:
             for source, output in missing:
                 waveform = render(source)
-                temporary = output.with_suffix(f".{os.getpid()}.tmp")
-                audio.write(temporary, waveform, sample_rate=task.parameters.sample_rate)
-                temporary.replace(output)
+                with sealed.replacing(output) as temporary:
+                    audio.write(temporary, waveform, sample_rate=task.parameters.sample_rate)
+                    sealed.seal_wav(temporary)
     return len(missing)
 
 
@@ -100,15 +104,26 @@ def moving_average(mcep: Array, n_frames: int) -> Array:
 def _trained(task: ConversionTask, path: Path) -> Renderer:
     from vcbench.plugins import Registry
     from vcbench.training.checkpoint import Checkpoint, UnusableCheckpoint
+    from vcbench.training.files import ELSEWHERE
 
     registry = Registry(task.plugin_files)
+    if not path.exists() and path.with_name(ELSEWHERE).exists():
+        raise DataError(
+            f"{path}: stayed on the machine that trained it, and not all that it is to convert was "
+            "converted there, or by another version; take it over too (vcbench results export "
+            "--with-checkpoints), or train again (--fresh)"
+        )
     try:
         checkpoint = Checkpoint.load(path)
     except UnusableCheckpoint as error:
+        # Nobody writes there any more, and while it stands its cell counts as trained.
+        path.unlink(missing_ok=True)
         raise DataError(
-            f"{error}; delete it and run again: training goes on from the one before it"
+            f"{error}; it was deleted: the same command trains the cell again, from the checkpoint "
+            "before it if there is one"
         ) from None
     converter = trained_converter(checkpoint, registry, task.direction)
+    checkpoint.cell.checked_code(registry, path.resolve().parent)
     return lambda path: converter(features.load(path))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import io
 import re
 import sys
 import typing
@@ -13,9 +14,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from vcbench import regular_files
+
 Kind = Literal["generator", "discriminator", "objective", "metric", "corpus", "engine"]
 KINDS: tuple[Kind, ...] = typing.get_args(Kind)
 NETWORKS: tuple[Kind, ...] = ("generator", "discriminator")
+MAX_SOURCE_CHARACTERS = 2**20
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,25 @@ def source_of(module: str) -> Path:
     if spec is None or spec.origin is None:
         raise ImportError(f"no module named '{module}'")
     return Path(spec.origin)
+
+
+def source_text(path: Path) -> str:
+    """The text of a source file; raises `OSError` where it is no file, and `ValueError` where it is
+    no text or too large to be one."""
+    with io.TextIOWrapper(regular_files.opened(path), encoding="utf-8") as file:
+        text = file.read(MAX_SOURCE_CHARACTERS + 1)
+    if len(text) > MAX_SOURCE_CHARACTERS:
+        raise ValueError(f"larger than {MAX_SOURCE_CHARACTERS} characters, which no plugin needs")
+    return text
+
+
+def syntax_tree(text: str, filename: str = "<source>") -> ast.Module:
+    """What source text says; raises `SyntaxError` or `ValueError` where it is no Python, and where
+    it is nested too deep for Python to read it."""
+    try:
+        return ast.parse(text, filename=filename)
+    except (RecursionError, MemoryError):
+        raise ValueError("nested too deep for Python to read it") from None
 
 
 def decorated(tree: ast.Module) -> list[tuple[Kind, str, int, str, dict[str, str]]]:

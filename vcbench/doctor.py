@@ -161,7 +161,7 @@ def _extras() -> Iterator[Check]:
     for text in metadata.requires("vcbench") or ():
         need = Requirement(text)
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", str(need.marker or ""))
-        if extra and extra[1] in ("demo", "tensorboard", "perceptual"):
+        if extra and extra[1] in ("demo", "tensorboard", "perceptual", "ray", "slurm"):
             wanted.setdefault(extra[1], []).append(need)
     for extra_name, needs in wanted.items():
         missing = [need.name for need in needs if not _is_installed(need.name)]

@@ -34,6 +34,17 @@ class PluginError(VcbenchError):
     exit_code = 2
 
 
+class UntrustedPlugin(PluginError):
+    """A plugin file would have to be executed, which nobody allowed; exit code 2."""
+
+
+class IncompleteError(VcbenchError):
+    """The machine kept a run from its end, and the same command continues from there; exit code
+    3."""
+
+    exit_code = 3
+
+
 class CellFailure(VcbenchError):
     """Training a cell failed; exit code 1."""
 

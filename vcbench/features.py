@@ -1,16 +1,15 @@
 """The feature cache: every utterance is analysed once, whoever asks, however often.
 
 A feature file is named by the SHA-256 of the audio's bytes, the parameters, the source of the
-analysis and pyworld's version; change any of them and it is computed anew. Files are written to a
-temporary name and renamed, so a killed extraction leaves nothing half done. Loading needs NumPy
+analysis and the versions of the packages that decide what it holds; change any of them and it is
+computed anew. Files are whole or not there, so a killed extraction leaves nothing half done, and
+one that is damaged later is computed again (`vcbench.sealed`). Loading needs NumPy
 alone: a machine that only trains needs none of the speech packages.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vcbench import fingerprint
+from vcbench import fingerprint, regular_files, sealed, usage
 from vcbench.errors import DataError, some_of
 from vcbench.parallel import map_processes
 from vcbench.world import FeatureParameters, WorldFeatures, pyworld_version
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
 MINIMUM_VOICED_FRAMES = 10
 
 _ARRAYS = ("f0_hz", "mcep", "coded_aperiodicity")
+# How WAV and FLAC files begin: every decoder makes the same samples of these. What it makes of the
+# others (MP3, Vorbis) is soundfile's, and may change with its version.
+_LOSSLESS = (b"RIFF", b"fLaC")
 # Editing any of these changes what a feature file holds.
 _SOURCES = ("vcbench.audio", "vcbench.features", "vcbench.world")
 
@@ -49,11 +51,14 @@ class FeatureStore:
     def __init__(self, cache_dir: Path, parameters: FeatureParameters) -> None:
         self.folder = cache_dir / "features"
         self.parameters = parameters
+        packages = {"pyworld": pyworld_version()}
+        if parameters.mel_cepstrum == "sptk":  # a matrix product, with pysptk's constant
+            packages |= {name: str(fingerprint.version_of(name)) for name in ("numpy", "pysptk")}
         self._version = fingerprint.of_json(
             {
                 "parameters": parameters.to_json(),
                 "source": fingerprint.of_sources(_SOURCES),
-                "pyworld": pyworld_version(),
+                "packages": packages,
             }
         )
 
@@ -63,9 +68,14 @@ class FeatureStore:
         The path depends on what the file holds, not on its name.
         """
         try:
-            digest = hashlib.sha256(audio.read_bytes())
+            with regular_files.opened(audio) as file:
+                beginning = file.read(4)
+                file.seek(0)
+                digest = hashlib.file_digest(file, "sha256")
         except OSError as error:
             raise DataError(f"{audio}: cannot be read ({error.strerror})") from None
+        if beginning not in _LOSSLESS:
+            digest.update(f"soundfile {fingerprint.version_of('soundfile')}".encode())
         digest.update(self._version.encode())
         key = digest.hexdigest()
         return self.folder / key[:2] / f"{key}.npz"
@@ -89,7 +99,8 @@ class FeatureStore:
                 paths[utterance] = self.path(utterance.path)
             except DataError as error:
                 problems.append(str(error))
-        missing = {path: u for u, path in paths.items() if not is_complete(path)}
+        missing = {path: u for u, path in paths.items() if not sealed.is_whole_npz(path)}
+        usage.note(path for path in paths.values() if path not in missing)
         # The longest first: begun last, one alone would be waited for at the end.
         missing = dict(sorted(missing.items(), key=lambda m: -m[1].path.stat().st_size))
         work = [(u.path, path, self.parameters) for path, u in missing.items()]
@@ -107,36 +118,33 @@ class FeatureStore:
         return Extraction(paths, extracted=len(work), cached=len(utterances) - len(work))
 
 
-def is_complete(path: Path) -> bool:
-    """Whether a feature file is there and not cut short: a zip's directory stands at its end."""
-    return zipfile.is_zipfile(path)
-
-
 def load(path: Path) -> WorldFeatures:
     """Read a feature file; raises `DataError`, saying what to do, if it is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return WorldFeatures(*(arrays[name].astype(np.float64) for name in _ARRAYS))
+        with regular_files.opened(path) as file:  # a stranger's cell may name a pipe
+            if sealed.unpacks_to_more(path):
+                raise ValueError("it unpacks to more than its size")
+            with np.load(file, allow_pickle=False) as arrays:
+                return WorldFeatures(*(arrays[name].astype(np.float64) for name in _ARRAYS))
     except FileNotFoundError:
         raise DataError(f"{path}: no such feature file; `vcbench run` computes it again") from None
     except Exception as error:  # a damaged file can make zipfile and NumPy raise anything
         raise DataError(
-            f"{path}: damaged feature file ({error}); delete it, it will be computed again"
+            f"{path}: damaged feature file ({error}); `vcbench run` computes it again"
         ) from None
 
 
 def save(path: Path, features: WorldFeatures) -> None:
     """Write a feature file atomically: float32, but F0 in float64 as WORLD needs it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        np.savez(
-            file,
-            f0_hz=features.f0_hz,
-            mcep=features.mcep.astype(np.float32),
-            coded_aperiodicity=features.coded_aperiodicity.astype(np.float32),
-        )
-    temporary.replace(path)
+    with sealed.replacing(path) as temporary:
+        with temporary.open("wb") as file:
+            np.savez(
+                file,
+                f0_hz=features.f0_hz,
+                mcep=features.mcep.astype(np.float32),
+                coded_aperiodicity=features.coded_aperiodicity.astype(np.float32),
+            )
+        sealed.seal_npz(temporary)
 
 
 def unvoiced(features: WorldFeatures, parameters: FeatureParameters) -> str:
@@ -162,6 +170,9 @@ def _extract_one(work: tuple[Path, Path, FeatureParameters]) -> str:
         return str(error).removeprefix(f"{source}: ")
     features = world.analyze(waveform, parameters)
     problem = unvoiced(features, parameters)
+    # Named by what the recording held when it was planned; else other speech would keep its name.
+    if FeatureStore(destination.parents[2], parameters).path(source) != destination:
+        problem = "changed while it was analysed; run again"
     if not problem:
         save(destination, features)
     return problem

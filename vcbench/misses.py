@@ -22,7 +22,7 @@ class Misses:
 
     def __init__(self, stored: StoredCells, registry: Registry) -> None:
         self._stored, self._registry = stored, registry
-        self._code: dict[str, dict[str, str]] = {}
+        self._code: dict[str, dict[str, Any]] = {}
 
     def reason(self, cell: Cell) -> str:
         """`NEVER`, or what differs from the nearest training of the same three plugins on the same
@@ -58,13 +58,20 @@ class Misses:
         if cell.system not in self._code:
             self._code[cell.system] = code_of(cell, self._registry)
         code = self._code[cell.system]
-        parts = [part for part in code if code[part] != stored.code.get(part)]
-        told = [
-            f"{_PACKAGES[part]} was {stored.code.get(part)}, now {code[part]}"
-            if part in _PACKAGES
-            else f"the source of its {part} has changed since"
-            for part in parts
-        ]
+        told = []
+        for part, now in code.items():
+            before = stored.code[part]
+            changed = [
+                name for name in sorted({*now, *before}) if now.get(name) != before.get(name)
+            ]
+            if part == "packages":
+                told += [
+                    f"{_PACKAGES.get(name, name)} was {_told(before.get(name))}, "
+                    f"now {_told(now.get(name))}"
+                    for name in changed
+                ]
+            elif changed:
+                told.append(f"the source of its {part} has changed since ({', '.join(changed)})")
         # The key differs, and all else that is in it is equal.
         return told or ["the source of vcbench's training has changed since"] * is_all_else_equal
 

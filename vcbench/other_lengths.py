@@ -11,10 +11,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from vcbench import sealed
 from vcbench.errors import DataError
 from vcbench.training.cell import Cell, Recipe
 from vcbench.training.extension import obstacle
-from vcbench.training.files import CELL, CHECKPOINT, EXTENDED, read_status, temporary_of
+from vcbench.training.files import CELL, CHECKPOINT, EXTENDED, read_status
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,5 @@ def take_over(other: OtherLength, folder: Path) -> None:
     except FileNotFoundError:
         return
     except OSError:
-        temporary = temporary_of(path)
-        shutil.copyfile(other.checkpoint, temporary)
-        temporary.replace(path)
+        with sealed.replacing(path) as temporary:
+            shutil.copyfile(other.checkpoint, temporary)

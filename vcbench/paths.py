@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from vcbench.errors import UsageError
+from vcbench.errors import IncompleteError, UsageError
 
 
 def data_dir(explicit: str | None = None) -> Path:
@@ -55,3 +57,17 @@ def reports_dir(explicit: str | None = None) -> Path:
     """Folder that runs write to: `--reports`, then VCBENCH_REPORTS_DIR, then `./reports`."""
     named = explicit or os.environ.get("VCBENCH_REPORTS_DIR") or "reports"
     return Path(named).expanduser().resolve()
+
+
+def unfinished(error: OSError, folders: Sequence[Path]) -> IncompleteError:
+    """What to say where a disk, full most often, ended what writes into `folders`."""
+    there = [next(p for p in (folder, *folder.parents) if p.exists()) for folder in folders]
+    room = ", ".join(
+        f"{shutil.disk_usage(path).free / 2**20:,.1f} MiB below {folder}"
+        for folder, path in zip(folders, there, strict=True)
+    )
+    return IncompleteError(
+        f"{error}; what was finished is kept, and the same command continues from there. Free: "
+        f"{room}; if that is too little, make room, or name other folders with VCBENCH_CACHE_DIR "
+        "or --reports"
+    )

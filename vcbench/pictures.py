@@ -20,16 +20,17 @@ from __future__ import annotations
 
 import json
 import math
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcbench.errors import DataError, VcbenchError
+from vcbench.own_files import fresh, inside, replace_files
 
 Array = NDArray[np.float64]
 
@@ -37,6 +38,8 @@ BANDS, TOP_HZ = 64, 8000.0
 WINDOW_MS, HOP_MS = 25.0, 10.0
 FLOOR_DB = -120.0  # of what is stored, in whole dB above it; 0 dB is a sine at full scale
 FILE = "pictures.npz"
+MAXIMUM_SECONDS = 120  # of a sentence
+MAXIMUM_BYTES = 2**26  # of one file, unpacked
 SOURCE, TARGET = "source", "target"
 
 
@@ -114,32 +117,48 @@ def complete(folder: Path, *, jobs: int) -> list[str]:
     before = json.dumps(samples)
     problems = add_pictures(folder, samples, protocol=known[0], jobs=jobs)
     if json.dumps(samples) != before:
-        temporary = index.with_name(f".{index.name}.tmp")
         text = json.dumps(samples, indent=2, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(index)
+        replace_files(folder, {"samples/samples.json": f"{text}\n".encode()})
     return problems
 
 
 def load(path: Path) -> Pictures:
     """What was stored of one sentence. Raises `DataError` if it cannot be read."""
     try:
+        _refuse_large(path)
         with np.load(path, allow_pickle=False) as stored:
             names = [str(name) for name in stored["systems"]]
             voices = [
                 Voice(
-                    mel_db=stored[f"mel_{i}"].astype(np.float64) + FLOOR_DB,
-                    f0_hz=stored[f"f0_{i}"].astype(np.float64) / 10.0,
+                    mel_db=_array(stored, f"mel_{i}", np.uint8, 2).astype(np.float64) + FLOOR_DB,
+                    f0_hz=_array(stored, f"f0_{i}", np.uint16, 1).astype(np.float64) / 10.0,
                 )
                 for i in range(len(names) + 2)
             ]
             period_ms = float(stored["frame_period_ms"])
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            if not 0 < period_ms < math.inf or len(set(names)) != len(names):
+                raise ValueError("not what vcbench writes")
+    # A damaged file can make zipfile and NumPy raise anything; a shape in it may be of any size.
+    except Exception as error:
         raise DataError(
             f"{path}: {error}; delete it, and vcbench report draws the pictures again"
         ) from None
     source, target, *converted = voices
     return Pictures(source, target, dict(zip(names, converted, strict=True)), period_ms)
+
+
+def _refuse_large(path: Path) -> None:
+    """Raises `ValueError` where a stranger's file would unpack to more than any sentence needs."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > MAXIMUM_BYTES:
+            raise ValueError(f"unpacks to more than {MAXIMUM_BYTES} bytes")
+
+
+def _array(stored: Any, name: str, kind: type, dimensions: int) -> NDArray[Any]:
+    found: NDArray[Any] = stored[name]
+    if found.dtype != kind or found.ndim != dimensions or not found.size:
+        raise ValueError(f"{name} is {found.dtype} of shape {found.shape}: not what vcbench writes")
+    return found
 
 
 def save(path: Path, pictures: Pictures) -> None:
@@ -153,8 +172,9 @@ def save(path: Path, pictures: Pictures) -> None:
         level = np.clip(np.rint(voice.mel_db - FLOOR_DB), 0, 255)
         arrays[f"mel_{i}"] = level.astype(np.uint8)
         arrays[f"f0_{i}"] = np.clip(np.rint(10.0 * voice.f0_hz), 0, 65535).astype(np.uint16)
-    temporary = path.with_name(f".{path.name}.tmp.npz")
-    np.savez_compressed(temporary, **arrays)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with fresh(temporary) as file:
+        np.savez_compressed(file, **arrays)
     temporary.replace(path)
 
 
@@ -234,10 +254,14 @@ def _draw_one(work: _Work) -> tuple[str, list[str]]:
         systems=systems,
         frame_period_ms=target.frame_period_ms,
     )
-    folder = Path("samples", _folder_name(sample))
-    (work.folder / folder).mkdir(parents=True, exist_ok=True)
-    save(work.folder / folder / FILE, pictures)
-    return (folder / FILE).as_posix(), problems
+    name = f"samples/{_folder_name(sample)}"
+    try:
+        folder = inside(work.folder, name)
+    except DataError as error:  # a link that leads elsewhere
+        return "", [str(error)]
+    folder.mkdir(parents=True, exist_ok=True)
+    save(folder / FILE, pictures)
+    return f"{name}/{FILE}", problems
 
 
 def _folder_name(sample: Mapping[str, Any]) -> str:
@@ -248,13 +272,17 @@ def _folder_name(sample: Mapping[str, Any]) -> str:
 
 
 def _read(folder: Path, relative: str) -> tuple[Array, int]:
-    import soundfile
+    from vcbench import audio
 
-    path = (folder / relative).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        raise DataError(f"path '{relative}' leads out of the run's folder")
-    samples, rate = soundfile.read(str(path), dtype="float64", always_2d=True)
-    return samples.mean(axis=1), int(rate)
+    path = inside(folder, relative)
+    samples, rate = audio.read_samples(path)
+    waveform = samples.mean(axis=1)
+    problem = audio.problem(waveform, rate)
+    if not problem and len(waveform) > MAXIMUM_SECONDS * rate:
+        problem = f"longer than {MAXIMUM_SECONDS} s, for which no picture is drawn"
+    if problem:
+        raise DataError(f"{path}: {problem}")
+    return waveform, rate
 
 
 def _kept(target: Any, n_gated: int | None) -> NDArray[np.intp]:

@@ -7,22 +7,26 @@ reading the audio's bytes is enough to know what is missing.
 from __future__ import annotations
 
 import itertools
-import json
-import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vcbench import fingerprint, protocols
-from vcbench.errors import DataError, PluginError, VcbenchError
-from vcbench.features import FeatureStore, is_complete
+from vcbench import fingerprint, protocols, sealed
+from vcbench.errors import DataError, PluginError, UntrustedPlugin, VcbenchError
+from vcbench.failures import failure_of
+from vcbench.features import FeatureStore
+from vcbench.locks import owner_of
 from vcbench.misses import Misses
+from vcbench.other_code import other_code
 from vcbench.other_lengths import OtherLength, find
+from vcbench.parallel import map_processes
+from vcbench.plugins import Registry
 from vcbench.stored_cells import StoredCells
 from vcbench.suite import select
 from vcbench.training.cell import Cell, ComponentSpec, Recipe
-from vcbench.training.files import CHECKPOINT, STATUS, previous_of, read_status
+from vcbench.training.files import CHECKPOINT, STATUS, has_result, previous_of, read_status
 from vcbench.world import FeatureParameters
 
 if TYPE_CHECKING:
@@ -62,7 +66,8 @@ class PlannedCell:
 
     reason: why it is not done, or where it was found. iterations: how many are done, also by
     another that it goes on from. other: where it is neither done nor begun, a training with
-    another schedule that it might go on from.
+    another schedule that it might go on from. other_code: of a result that was not trained with
+    the code that is here, what differs.
     """
 
     cell: Cell
@@ -73,10 +78,14 @@ class PlannedCell:
     iterations: int = 0
     fresh: bool = False
     other: OtherLength | None = None
+    other_code: str = ""
 
     def status(self) -> dict[str, Any]:
-        """What training left in `status.json`."""
-        return dict(json.loads((self.folder / STATUS).read_text(encoding="utf-8")))
+        """What training left in `status.json`; raises `ValueError` if that is missing or torn."""
+        found = read_status(self.folder)
+        if found is None:
+            raise ValueError(f"{self.folder / STATUS}: not there, or damaged")
+        return found
 
 
 @dataclass(frozen=True)
@@ -92,11 +101,13 @@ class Plan:
     external: Sequence[SuiteCell]
     left_out: Sequence[SuiteCell]  # by --only
     data_fingerprint: str
+    # Of which nothing is known before plugin files are executed, which was not allowed.
+    unknown: Sequence[SuiteCell] = ()
 
     @property
     def missing_features(self) -> int:
         """Utterances that have yet to be analysed."""
-        return sum(not is_complete(path) for path in self.features.values())
+        return sum(not sealed.is_whole_npz(path) for path in self.features.values())
 
 
 def make_plan(
@@ -112,31 +123,47 @@ def make_plan(
 ) -> Plan:
     """Look at corpus and cache; raises `DataError` for what is missing, `UsageError` for `only`."""
     protocols.get(suite.protocol).order_and_alpha(suite.features.sample_rate)
-    plugin = suite.registry.get("corpus", suite.corpus.name)
+    everything = (*suite.cells(), *suite.external_cells(), *suite.baseline_cells())
+    chosen = select(everything, only) if only else everything
+    of_plan = set(chosen)
+    left_out = [cell for cell in everything if cell not in of_plan]
+    baselines = [c for c in chosen if c.system in suite.baselines]
+    external = [c for c in chosen if c.system in suite.external]
+    parameters = _parameters(suite)
+    try:
+        plugin = suite.registry.get("corpus", suite.corpus.name)
+    except UntrustedPlugin:
+        nothing = Speech({}, {}, {})
+        trained_ones = [c for c in chosen if c.seed is not None]
+        return Plan(
+            suite, nothing, parameters, {}, [], baselines, external, left_out, "", trained_ones
+        )
     corpus: Corpus = plugin.factory(data_dir=data_dir, **suite.corpus.options)
     corpus.prepare(progress)
     speech = _speech(suite, corpus)
-    parameters = _parameters(suite)
     store = FeatureStore(cache_dir, parameters)
     paths = {u: store.path(u.path) for u in speech.all()}
-    everything = (*suite.cells(), *suite.external_cells(), *suite.baseline_cells())
-    chosen = select(everything, only) if only else everything
-    left_out = [cell for cell in everything if cell not in chosen]
     trained = [
         replace(_cell(suite, c, speech, paths, parameters, device), deterministic=deterministic)
         for c in chosen
         if c.seed is not None
     ]
     code = _code_of_systems(trained, suite)
+    unknown = [c for c in chosen if c.seed is not None and c.system not in code]
+    trained = [cell for cell in trained if cell.system in code]
     misses = Misses(StoredCells(cache_dir / "cells"), suite.registry)
     folders = [
         cache_dir / "cells" / cell.key(suite.registry, code=code[cell.system]) for cell in trained
     ]
     cells = [_planned(c, f, misses, fresh) for c, f in zip(trained, folders, strict=True)]
-    baselines = [c for c in chosen if c.system in suite.baselines]
-    external = [c for c in chosen if c.system in suite.external]
+    cells = [
+        _with_code(cell, suite.registry, code[cell.cell.system]) if cell.done else _with_news(cell)
+        for cell in cells
+    ]
     data = _data_fingerprint(paths)
-    return Plan(suite, speech, parameters, paths, cells, baselines, external, left_out, data)
+    return Plan(
+        suite, speech, parameters, paths, cells, baselines, external, left_out, data, unknown
+    )
 
 
 def check_systems(plan: Plan, cache_dir: Path) -> None:
@@ -145,26 +172,42 @@ def check_systems(plan: Plan, cache_dir: Path) -> None:
     Which ones went well is remembered in `cache_dir`/checks: a full-size system takes seconds.
     Raises `PluginError` with a line for each that cannot be trained, and where it was written.
     """
-    problems = []
     first = {p.cell.system: p.cell for p in reversed(plan.cells) if not p.done}
     code = _code_of_systems(list(first.values()), plan.suite)
-    for name, system in plan.suite.systems.items():
-        if name not in first:
-            continue
-        passed = cache_dir / "checks" / _check_key(first[name], code[name])
-        if passed.exists():
-            continue
-        from vcbench.system_check import check_system
-
-        try:
-            check_system(_as_given(first[name], plan.suite), plan.suite.registry)
-        except VcbenchError as error:
-            problems.append(f"{system.place}: systems.{name}: {error}")
-        else:
-            passed.parent.mkdir(parents=True, exist_ok=True)
-            passed.touch()
+    passed = {name: cache_dir / "checks" / _check_key(first[name], code[name]) for name in first}
+    unknown = [n for n in plan.suite.systems if n in first and not passed[n].exists()]
+    registry = plan.suite.registry
+    work = [(first[name], registry.files, registry.trusted) for name in unknown]
+    found = map_processes(_checked, work, jobs=1, on_death=_crashed)
+    problems = []
+    for name, (is_well, problem) in zip(unknown, found, strict=True):
+        if is_well:
+            passed[name].parent.mkdir(parents=True, exist_ok=True)
+            passed[name].touch()
+        elif problem:
+            problems.append(f"{plan.suite.systems[name].place}: systems.{name}: {problem}")
     if problems:
         raise PluginError("\n".join(problems))
+
+
+def _checked(work: tuple[Cell, tuple[Path, ...], bool]) -> tuple[bool, str]:
+    """(whether the cell's system can be trained, what is wrong with it); in a process of its own,
+    which the machine code of a plugin may crash."""
+    from vcbench.system_check import check_system
+
+    cell, plugin_files, trusted = work
+    registry = Registry(plugin_files, trusted=trusted)
+    try:
+        check_system(_as_given(cell, registry), registry)
+    except UntrustedPlugin:
+        return False, ""  # to build it is to execute it
+    except VcbenchError as error:
+        return False, str(error)
+    return True, ""
+
+
+def _crashed(how: str) -> tuple[bool, str]:
+    return False, f"{how} while its networks were built and run once"
 
 
 def _check_key(cell: Cell, code: str) -> str:
@@ -175,13 +218,13 @@ def _check_key(cell: Cell, code: str) -> str:
     return fingerprint.of_json([described, code, fingerprint.of_sources(_CHECK_SOURCES)])
 
 
-def _as_given(cell: Cell, suite: Suite) -> Cell:
+def _as_given(cell: Cell, registry: Registry) -> Cell:
     """The cell without the options that are their plugin's defaults: an error shows the others."""
 
     def given(kind: Kind) -> ComponentSpec:
         component: ComponentSpec = getattr(cell, kind)
         # Told by repr: 1, 1.0 and True are equal, and a plugin may tell them apart.
-        options = suite.registry.get(kind, component.name).options
+        options = registry.get(kind, component.name).options
         defaults = {option.name: repr(option.default) for option in options}
         kept = {k: v for k, v in component.options.items() if repr(v) != defaults[k]}
         return ComponentSpec(component.name, kept)
@@ -305,9 +348,14 @@ def _disjoint(
 
 
 def _code_of_systems(cells: Sequence[Cell], suite: Suite) -> dict[str, str]:
-    """`Cell.code` by the system's name: its cells have the same plugins."""
+    """`Cell.code` by the system's name: its cells have the same plugins. Systems of which it
+    would take a plugin file's execution, which is not allowed, are left out."""
     first = {cell.system: cell for cell in reversed(cells)}
-    return {name: cell.code(suite.registry) for name, cell in first.items()}
+    code = {}
+    for name, cell in first.items():
+        with suppress(UntrustedPlugin):
+            code[name] = cell.code(suite.registry)
+    return code
 
 
 def _planned(cell: Cell, folder: Path, misses: Misses, fresh: bool) -> PlannedCell:
@@ -315,7 +363,7 @@ def _planned(cell: Cell, folder: Path, misses: Misses, fresh: bool) -> PlannedCe
     if fresh:
         again = "--fresh: trained again from the start"
         return PlannedCell(cell, folder.name, folder, False, again, fresh=True)
-    if _has_result(folder):
+    if has_result(folder):
         total = cell.recipe.iterations
         return PlannedCell(cell, folder.name, folder, True, "trained before", total)
     newest = folder / CHECKPOINT
@@ -326,6 +374,21 @@ def _planned(cell: Cell, folder: Path, misses: Misses, fresh: bool) -> PlannedCe
     reason = misses.reason(cell) + (f"; {other}" if other else "")
     on_from = other.iterations if other and not other.obstacle else 0
     return PlannedCell(cell, folder.name, folder, False, reason, on_from, other=other)
+
+
+def _with_news(planned: PlannedCell) -> PlannedCell:
+    """With what else is known of a cell that is not done: who trains it now, how it failed."""
+    failure, owner = failure_of(planned.folder), owner_of(planned.folder)
+    news = [f"being trained by {owner}"] if owner else []
+    news += [str(failure)] if failure else []
+    return replace(planned, reason="; ".join([*news, planned.reason]))
+
+
+def _with_code(planned: PlannedCell, registry: Registry, code: str) -> PlannedCell:
+    """With what tells a result of other code, which somebody took over all the same."""
+    found = other_code(read_status(planned.folder) or {}, planned.cell, registry, code=code)
+    reason = "; ".join(filter(None, [planned.reason, found]))
+    return replace(planned, reason=reason, other_code=found)
 
 
 def _begun(newest: Path, recipe: Recipe) -> tuple[str, int]:
@@ -339,11 +402,6 @@ def _begun(newest: Path, recipe: Recipe) -> tuple[str, int]:
             at = f"{iterations} of {recipe.iterations}"
             return f"training unfinished at iteration {at}: continues there{damaged}", iterations
     return "begun before, but no checkpoint can be read: trained again from the start", 0
-
-
-def _has_result(folder: Path) -> bool:
-    """Whether training ended there, and what it left was not damaged since."""
-    return read_status(folder) is not None and zipfile.is_zipfile(folder / CHECKPOINT)
 
 
 def _data_fingerprint(paths: Mapping[Utterance, Path]) -> str:

@@ -9,7 +9,9 @@ A plugin is a decorated function in an importable module::
         \"\"\"One line that `vcbench list` prints.\"\"\"
 
 The module is found through an entry point (groups `ENTRY_POINT_GROUPS`; the value is the module)
-or because a suite names the file under `plugins:`. vcbench's own plugins come in the same way.
+or because a suite names the file under `plugins:`. Such a file imports what lies beside it as
+`from .my_layers import Block`; all that it imports of its project is part of what its cells are
+named by. vcbench's own plugins come in the same way.
 
 A decorator only marks its function; importing a plugin changes nothing else. `Registry` reads the
 decorators from the *source text* first, so that listing names imports neither the plugin nor
@@ -30,7 +32,8 @@ metric          waveforms: pair of arrays,    float, NaN where undefined; the fi
                 sample_rate: int,             position, is a `vcbench.alignment.AlignedPair`; see
                 speakers, target: str         below for what it may ask for
 corpus          data_dir: Path                `vcbench.corpora.Corpus`
-engine          jobs: int, device: str        `vcbench.engines.Engine`
+engine          jobs: int, device: str,       `vcbench.engines.Engine`; the last are what
+                resources, options            `--engine-option a=b` gives, strings by name
 ==============  ============================  =================================================
 
 All other parameters of the function are options that a suite may set. `scale` multiplies widths;
@@ -52,13 +55,8 @@ run has them always; `vcbench score` has them where they are given, and refuses 
 
 from __future__ import annotations
 
-import ast
 import functools
-import hashlib
-import importlib
-import importlib.util
 import inspect
-import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -76,8 +74,11 @@ from vcbench.discovery import (
     missing_import,
     registrations,
     source_of,
+    source_text,
+    syntax_tree,
 )
-from vcbench.errors import PluginError, did_you_mean
+from vcbench.errors import PluginError, UntrustedPlugin, did_you_mean
+from vcbench.plugin_modules import import_plugin
 
 PLURALS: dict[str, Kind] = {
     "generators": "generator",
@@ -102,10 +103,12 @@ HARNESS_ARGUMENTS: dict[Kind, frozenset[str]] = {
     "objective": frozenset({"sigmoid"}),
     "metric": frozenset({"pair", "waveforms", "sample_rate", "speakers", "target"}),
     "corpus": frozenset({"data_dir"}),
-    "engine": frozenset({"jobs", "device"}),
+    "engine": frozenset({"jobs", "device", "resources", "options"}),
 }
 
 _MARK = "__vcbench_plugin__"
+# Told of a plugin file that nobody has allowed to be executed.
+NOT_EXECUTED = "a plugin file, which is read and not executed here; --trust-plugins allows it"
 
 
 @dataclass(frozen=True)
@@ -264,12 +267,17 @@ class Plugin:
 class Registry:
     """All plugins that can be used: those of installed packages and those of `files`.
 
+    trusted: whether `files` may be executed. Where they may not, their source text is read and
+    nothing else: what it does not tell is missing (`hidden`), and asking for one of their plugins
+    raises `UntrustedPlugin`.
+
     Raises `PluginError` where a name is unknown (with the nearest valid one), declared twice (with
     both origins), or its module cannot be imported (with the reason).
     """
 
-    def __init__(self, files: Iterable[str | Path] = ()) -> None:
+    def __init__(self, files: Iterable[str | Path] = (), *, trusted: bool = True) -> None:
         self.files = tuple(Path(f).resolve() for f in files)
+        self.trusted = trusted
         self._declarations: tuple[Declaration, ...] | None = None
 
     def declarations(self, kind: Kind | None = None) -> tuple[Declaration, ...]:
@@ -277,12 +285,21 @@ class Registry:
         if self._declarations is None:
             found: list[Declaration] = []
             for module, label in _modules(self.files):
-                found.extend(_declared_in(module, label))
+                found.extend(_declared_in(module, label, self.executes(module)))
             unique = {(d.kind, d.name, d.origin): d for d in found}
             self._declarations = tuple(
                 sorted(unique.values(), key=lambda d: (KINDS.index(d.kind), d.name, d.origin))
             )
         return tuple(d for d in self._declarations if kind in (None, d.kind))
+
+    def executes(self, module: str) -> bool:
+        """Whether a module, or a plugin file, may be executed; installed packages always may."""
+        return self.trusted or not module.endswith(".py")
+
+    @property
+    def hidden(self) -> list[Path]:
+        """Plugin files that may register more than their text tells, and were not executed."""
+        return [Path(d.module) for d in self.declarations() if d.problem == NOT_EXECUTED]
 
     def names(self, kind: Kind) -> list[str]:
         """Sorted names of one kind."""
@@ -293,7 +310,9 @@ class Registry:
         found = [d for d in self.declarations(kind) if d.name == name]
         if not found:
             hint = did_you_mean(name, self.names(kind))
-            raise PluginError(f"unknown {kind} '{name}': {hint}{self._unusable()}")
+            # A file that was not executed may be the one that registers it.
+            error = UntrustedPlugin if self.hidden else PluginError
+            raise error(f"unknown {kind} '{name}': {hint}{self._unusable()}")
         if len(found) > 1:
             origins = " and ".join(d.origin for d in found)
             raise PluginError(
@@ -318,11 +337,13 @@ class Registry:
     def get(self, kind: Kind, name: str) -> Plugin:
         """Import the plugin `name`; see the class for what is raised."""
         declaration = self.declaration(kind, name)
+        if not self.executes(declaration.module):
+            raise UntrustedPlugin(f"{kind} '{name}' ({declaration.origin}): {NOT_EXECUTED}")
         if declaration.problem:
             raise PluginError(
                 f"{kind} '{name}' ({declaration.origin}) cannot be used: {declaration.problem}"
             )
-        module = _import(declaration.module, label=f"{kind} '{name}' ({declaration.origin})")
+        module = import_plugin(declaration.module, label=f"{kind} '{name}' ({declaration.origin})")
         for plugin in marked(module):
             if (plugin.kind, plugin.name) == (kind, name):
                 return plugin
@@ -343,12 +364,13 @@ def _modules(files: tuple[Path, ...]) -> list[tuple[str, str]]:
     return sorted(set(modules))
 
 
-def _declared_in(module: str, label: str) -> list[Declaration]:
-    """Declarations read from a module's source; the module is imported only if it hides some."""
+def _declared_in(module: str, label: str, may_execute: bool) -> list[Declaration]:
+    """Declarations read from a module's source; the module is imported only if it hides some, and
+    only if that is allowed."""
     unknown = Declaration("generator", f"({module})", module, label, problem="")
     try:
         path = Path(module) if module.endswith(".py") else source_of(module)
-        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        tree = syntax_tree(source_text(path), filename=str(path))
     except Exception as error:
         # Finding pkg.module imports pkg, and a stranger's package can raise anything.
         return [_with_problem(unknown, f"{type(error).__name__}: {error}")]
@@ -361,8 +383,10 @@ def _declared_in(module: str, label: str) -> list[Declaration]:
         return found or [_with_problem(unknown, problem)]
     if found and len(found) == registrations(tree):
         return found
+    if not may_execute:
+        return [*found, _with_problem(unknown, NOT_EXECUTED)]
     try:
-        plugins = marked(_import(module, label=label))
+        plugins = marked(import_plugin(module, label=label))
     except PluginError as error:
         return [*found, _with_problem(unknown, str(error))]
     seen = {(d.kind, d.name) for d in found}
@@ -376,32 +400,6 @@ def _with_problem(declaration: Declaration, problem: str) -> Declaration:
     return Declaration(
         declaration.kind, declaration.name, declaration.module, declaration.origin, problem=problem
     )
-
-
-def _import(module: str, *, label: str) -> ModuleType:
-    """Import a module or a plugin file; any failure becomes a `PluginError` with its reason."""
-    try:
-        if not module.endswith(".py"):
-            return importlib.import_module(module)
-        path = Path(module)
-        # The name depends on the whole path: two suites may each have their own my_arch.py.
-        name = f"vcbench_plugin_{path.stem}_{hashlib.sha256(module.encode()).hexdigest()[:8]}"
-        if name in sys.modules:
-            return sys.modules[name]
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
-            raise ImportError(f"{path} is not a Python file")
-        loaded = importlib.util.module_from_spec(spec)
-        sys.modules[name] = loaded  # dataclasses and typing look the module up while it runs
-        try:
-            spec.loader.exec_module(loaded)
-        except BaseException:
-            del sys.modules[name]
-            raise
-        return loaded
-    except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise PluginError(f"{label} cannot be imported: {reason}") from error
 
 
 def marked(module: ModuleType) -> list[Plugin]:

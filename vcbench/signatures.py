@@ -3,7 +3,8 @@
 Importing a generator imports PyTorch, which takes longer than all else that a plan does. Most
 plugins say in their source text what there is to know: a function with one decorator, whose
 options have plain types and plain defaults, or names for such that a module binds once. Any other
-is imported, as are plugin files.
+is imported, as are plugin files; where those may not be executed (`Registry.trusted`), their text
+has to do, and what it does not tell raises `UntrustedPlugin`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vcbench import fingerprint
-from vcbench.discovery import Kind, decorated, source_of
+from vcbench.discovery import Kind, decorated, source_of, source_text, syntax_tree
+from vcbench.plugin_modules import module_name
 from vcbench.plugins import HARNESS_ARGUMENTS, Option, Registry
 
 _TYPES = {"bool": bool, "int": int, "float": float, "str": str}
@@ -33,23 +35,32 @@ def source_files_of(registry: Registry, kind: Kind, name: str) -> set[Path]:
     found = _without_import(registry, kind, name)
     if found is None:
         return registry.get(kind, name).source_files
-    return fingerprint.sources_of(found[0])
+    module = found[0]
+    if module.endswith(".py"):
+        module = module_name(Path(module))
+    return fingerprint.sources_of(module)
 
 
 def _without_import(
     registry: Registry, kind: Kind, name: str
 ) -> tuple[str, tuple[Option, ...]] | None:
-    """The module and the options; None where it takes an import to know."""
+    """The module, or the plugin file, and the options; None where it takes an import to know."""
     declaration = registry.declaration(kind, name)
-    if declaration.problem or declaration.module.endswith(".py"):
+    is_file = declaration.module.endswith(".py")
+    if declaration.problem or (is_file and registry.trusted):
         return None
     options = written(declaration.module, kind, name)
     return None if options is None else (declaration.module, options)
 
 
 def written(module: str, kind: Kind, name: str) -> tuple[Option, ...] | None:
-    """The options that the source text declares; None where it takes an import to know."""
-    found = _Source(source_of(module).read_text(encoding="utf-8"))
+    """The options that the source text of a module, or of a plugin file, declares; None where it
+    takes an import to know."""
+    is_file = module.endswith(".py")
+    try:
+        found = _Source(source_text(Path(module) if is_file else source_of(module)), alone=is_file)
+    except ValueError:  # too large, or nested too deep
+        return None
     function = found.plugin(kind, name)
     if function is None:
         return None
@@ -63,17 +74,21 @@ def written(module: str, kind: Kind, name: str) -> tuple[Option, ...] | None:
         try:
             annotation = Any if argument.annotation is None else found.type_of(argument.annotation)
             value = inspect.Parameter.empty if default is None else found.value_of(default)
-        except (ValueError, TypeError, ImportError, OSError, SyntaxError):
+        except (ValueError, TypeError, ImportError, OSError, SyntaxError, RecursionError):
             return None
         options.append(Option(argument.arg, annotation, value))
     return tuple(options)
 
 
 class _Source:
-    """A module's source text, and what its annotations and constants mean."""
+    """A module's source text, and what its annotations and constants mean.
 
-    def __init__(self, text: str) -> None:
-        self.tree = ast.parse(text)
+    alone: other modules are not looked at, since looking for one may execute the package it is in.
+    """
+
+    def __init__(self, text: str, *, alone: bool = False) -> None:
+        self.alone = alone
+        self.tree = syntax_tree(text)
         self._bound: dict[str, list[ast.AST]] = {}
         for node in ast.walk(self.tree):
             if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
@@ -127,7 +142,8 @@ class _Source:
     def _meant(self, name: str) -> tuple[_Source, ast.expr]:
         """What a module binds the name to, once and for all, and that module."""
         for node in self.tree.body:
-            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            from_other = isinstance(node, ast.ImportFrom) and node.module and not node.level
+            if isinstance(node, ast.ImportFrom) and node.module and from_other and not self.alone:
                 for alias in node.names:
                     if (alias.asname or alias.name) == name and self._bound[name] == [node]:
                         path = source_of(node.module)
@@ -139,4 +155,4 @@ class _Source:
 
 @lru_cache(maxsize=32)
 def _source_at(path: Path, _: int) -> _Source:
-    return _Source(path.read_text(encoding="utf-8"))
+    return _Source(source_text(path))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vcbench.errors import UsageError
+from vcbench.sealed import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,11 +129,8 @@ class RunFolder:
         self._replace(name, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
 
     def _replace(self, name: str, write: Any) -> None:
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        write(temporary)
-        temporary.replace(path)
+        with replacing(self.path / name) as temporary:
+            write(temporary)
 
 
 def _table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:

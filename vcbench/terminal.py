@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
     from vcbench.corpora import ProgressCallback
 
+# Control characters but tab and line feed; marks, embeddings, overrides and isolates of direction.
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 UNBOUNDED = 10_000  # columns: wider than any table
 
 
@@ -31,12 +36,37 @@ def console() -> Console:
 def say(message: str) -> None:
     """One plain line of progress on stderr; a run is not lost because nobody reads it any more."""
     with suppress(OSError):
-        print(message, file=sys.stderr, flush=True)
+        print(harmless(message), file=sys.stderr, flush=True)
+
+
+def harmless(text: str) -> str:
+    """Text in which what a terminal would obey is shown instead, as in Python's source.
+
+    A name in a stranger's file may hold escape sequences, which move the cursor, retitle the window
+    or hide what stands there, and characters that turn the direction of the text around.
+
+    >>> harmless("a\\x1b[2Jb\\n")
+    'a\\\\x1b[2Jb\\n'
+    """
+    return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def count_of(n: int, singular: str) -> str:
     """`1 cell`, `3 cells`."""
     return f"{n} {singular}" if n == 1 else f"{n} {singular}s"
+
+
+@contextmanager
+def stdout_may_fail(otherwise: str) -> Iterator[None]:
+    """Around what is printed at the end: that nobody reads it any more, or that the disk of the
+    file it goes to is full, is said on stderr and does not make a run fail that is complete."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (OSError, SystemExit):  # rich makes the second of a closed pipe
+        with suppress(OSError, ValueError):  # else Python tries again when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say(otherwise)
 
 
 def is_watched() -> bool:

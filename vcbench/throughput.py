@@ -14,7 +14,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +22,44 @@ from vcbench import child
 from vcbench.errors import VcbenchError
 from vcbench.training.files import CELL, CHECKPOINT
 
+LIMIT_S = 1800.0  # for one system: nothing hangs for ever
 FRAMES = 128  # of the generator's input, as in the paper's figure
 
 Row = dict[str, Any]
 
 
-def measure_in_process(cell_folder: Path, wav: Path, *, seconds: float, threads: int) -> list[Row]:
+def measure_in_process(
+    cell_folder: Path,
+    wav: Path,
+    *,
+    seconds: float,
+    threads: int,
+    plugin_files: Sequence[str] = (),
+) -> list[Row]:
     """Measure the trained cell in `cell_folder` in a fresh process; returns throughput.csv rows.
 
     wav: a recording of the source speaker to convert. seconds: time spent on each of the three
-    phases, at least. threads: of PyTorch, as many as a cell trains with. Raises `VcbenchError`
-    with the last line of what the process said.
+    phases, at least. threads: of PyTorch, as many as a cell trains with. plugin_files: those that
+    define the system: what the stored cell names, which may be somebody else's, is not executed.
+    Raises `VcbenchError` with the last line of what the process said.
     """
-    settings = ("--seconds", seconds, "--threads", threads)
+    settings = ["--seconds", seconds, "--threads", threads]
+    settings += [part for file in plugin_files for part in ("--plugin", file)]
     command = child.command("vcbench.throughput", cell_folder, wav, *settings)
     environment = child.environment()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LIMIT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise VcbenchError(
+            f"throughput of {cell_folder.name} could not be measured within {LIMIT_S / 60:.0f} min"
+        ) from None
     if done.returncode != 0:
         tail = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise VcbenchError(f"throughput of {cell_folder.name} could not be measured: {tail}")
@@ -49,7 +71,9 @@ def measure_in_process(cell_folder: Path, wav: Path, *, seconds: float, threads:
         ) from None
 
 
-def measure(cell_folder: Path, wav: Path, *, seconds: float) -> list[Row]:
+def measure(
+    cell_folder: Path, wav: Path, *, seconds: float, plugin_files: Sequence[str] = ()
+) -> list[Row]:
     """All rows of one system, see `measure_in_process`; takes the whole process for itself."""
     import torch
 
@@ -62,7 +86,7 @@ def measure(cell_folder: Path, wav: Path, *, seconds: float) -> list[Row]:
     from vcbench.training.step import CycleGan
 
     cell = Cell.read(cell_folder / CELL)
-    registry = Registry(cell.plugin_files)
+    registry = Registry(plugin_files)
     rows: list[Row] = []
 
     def add(phase: str, metric: str, value: float, unit: str) -> None:
@@ -86,6 +110,7 @@ def measure(cell_folder: Path, wav: Path, *, seconds: float) -> list[Row]:
     add("model", "macs", count_macs(generator, crop), "MAC")
 
     gan = CycleGan(networks, build_objective(cell, registry, networks), cell)
+    cell.checked_code(registry, cell_folder.resolve())
     shape = (cell.recipe.batch_size, cell.n_mcep, cell.recipe.segment_frames)
     source, target = (torch.randn(shape, device=cell.device) for _ in range(2))
 
@@ -109,6 +134,8 @@ def measure(cell_folder: Path, wav: Path, *, seconds: float) -> list[Row]:
     real_time = [d / (FRAMES * frame_s) for d in durations]
     add_spread("generator", "real_time_factor", real_time, "s/s")
 
+    if not (cell_folder / CHECKPOINT).exists():  # it stayed where it was trained
+        return rows
     # Loaded only now: a checkpoint's weights and moments are no part of what training takes.
     checkpoint = Checkpoint.load(cell_folder / CHECKPOINT)
     convert = trained_converter(
@@ -170,6 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("wav", type=Path)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--plugin", action="append", default=[], metavar="FILE")
     options = parser.parse_args(arguments)
 
     import torch
@@ -177,7 +205,9 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)  # as in training
     try:
-        rows = measure(options.cell_folder, options.wav, seconds=options.seconds)
+        rows = measure(
+            options.cell_folder, options.wav, seconds=options.seconds, plugin_files=options.plugin
+        )
     except VcbenchError as error:
         print(error, file=sys.stderr)
         return error.exit_code

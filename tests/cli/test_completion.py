@@ -11,6 +11,7 @@ import pytest
 from workplace import Workplace
 
 from suites import shipped_paths
+from vcbench.cache import KINDS
 from vcbench.cli import COMMANDS, main
 from vcbench.plugins import Registry
 
@@ -104,3 +105,12 @@ def test_the_shells_code(shell: str, capsys: pytest.CaptureFixture[str]) -> None
     assert "_ARGCOMPLETE" in code and "vcbench" in code
     if shell == "bash":
         subprocess.run(["bash", "-n"], input=code, text=True, check=True)
+
+
+def test_the_cache_and_results(tmp_path: Path) -> None:
+    assert offered("vcbench cache ", tmp_path) >= {"ls", "gc"}
+    assert offered("vcbench results ", tmp_path) >= {"export", "import"}
+    kinds = {name for name in offered("vcbench cache gc --kind ", tmp_path) if name[0] != "-"}
+    assert kinds == set(KINDS)
+    for line in ("cache gc --keep-suite ", "results export ", "results import a.zip --suite "):
+        assert offered(f"vcbench {line}", tmp_path) >= set(shipped_paths())

@@ -290,7 +290,7 @@ def test_over_smoothing_is_named_beside_the_table_once(example, tmp_path: Path) 
     assert "over-smoothing" not in (folder / "index.html").read_text()
 
 
-@pytest.mark.parametrize("action", ["write_text", "replace"])
+@pytest.mark.parametrize("action", ["open", "replace"])
 def test_an_error_in_writing_leaves_the_earlier_report(
     action: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,7 +304,7 @@ def test_an_error_in_writing_leaves_the_earlier_report(
 
     def full(path: Path, *args, **kwargs):
         # Writing fails at the last file, renaming at the first.
-        if path.name.startswith(".index" if action == "write_text" else ".leaderboard"):
+        if path.name.startswith(".index" if action == "open" else ".leaderboard"):
             raise OSError("no space left on device")
         return real(path, *args, **kwargs)
 

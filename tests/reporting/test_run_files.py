@@ -9,7 +9,8 @@ import pytest
 from synthetic_run import SyntheticRun
 
 from vcbench.errors import DataError, UsageError
-from vcbench.reporting.run_files import inside, read_run
+from vcbench.own_files import inside
+from vcbench.reporting.run_files import read_run
 
 SMALL = {"effects": {"a": 0.0}, "pairs": ("NA-007",), "seeds": (0,), "n_sentences": 2}
 

@@ -28,11 +28,11 @@ def path(tmp_path: Path) -> Path:
     return small_corpus.write(tmp_path, text.replace("objective: lsgan", "objective: choosy"))
 
 
-@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize("command", [["plan", "--trust-plugins"], ["run"]], ids=["plan", "run"])
 def test_every_system_that_cannot_be_built_is_named(
-    path: Path, command: str, capsys: pytest.CaptureFixture[str]
+    path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [command, str(path), "--data", str(path.parent)]
+    arguments = [*command, str(path), "--data", str(path.parent)]
     other = "systems.one-d.objective={name: choosy, why: nor here}"
     assert main([*arguments, "--set", other]) == 2
     said = capsys.readouterr()
@@ -53,7 +53,7 @@ def test_every_system_that_cannot_be_built_is_named(
 def test_a_system_that_is_not_asked_for_is_not_built(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["plan", str(path), "--data", str(path.parent)]
+    arguments = ["plan", str(path), "--data", str(path.parent), "--trust-plugins"]
     assert main([*arguments, "--only", "one-d/*"]) == 0
     assert main([*arguments, "--only", "two-d/*"]) == 2
     assert "systems.two-d: objective 'choosy'" in capsys.readouterr().err

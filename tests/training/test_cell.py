@@ -181,4 +181,4 @@ def test_what_a_plugin_imports_of_its_own_package_changes_the_key(
 
 def test_the_built_ins_keys_cover_the_layers_that_they_share() -> None:
     files = {path.name for path in fingerprint.sources_of("architectures.cyclegan_vc")}
-    assert files == {"convolution.py", "cyclegan_vc.py", "layers.py", "padding.py"}
+    assert files == {"__init__.py", "convolution.py", "cyclegan_vc.py", "layers.py", "padding.py"}

@@ -20,6 +20,7 @@ from tiny_cells import speech, tiny_cell
 from vcbench.errors import CellFailure, DataError
 from vcbench.normalization import SpeakerStatistics
 from vcbench.plugins import Registry
+from vcbench.sealed import temporary_of
 from vcbench.training import checkpoint as checkpoint_module
 from vcbench.training.checkpoint import (
     FORMAT,
@@ -28,7 +29,7 @@ from vcbench.training.checkpoint import (
     iteration_of,
     load_newest,
 )
-from vcbench.training.files import previous_of, temporary_of
+from vcbench.training.files import previous_of
 from vcbench.training.models import build_networks, build_objective
 from vcbench.training.step import CycleGan
 

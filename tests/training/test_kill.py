@@ -38,14 +38,14 @@ def slow_replace(path, target):
 
 
 os.fsync, Path.replace = slow_fsync, slow_replace
-from vcbench.training.__main__ import main
+from vcbench.cell import main
 sys.exit(main(sys.argv[1:]))
 """
 
 
 def start(path: Path, *, slow: bool = False) -> subprocess.Popen[str]:
-    how = ["-c", SLOW] if slow else ["-m", "vcbench.training"]
-    command = [sys.executable, *how, str(path), "--threads", "1"]
+    how = ["-c", SLOW] if slow else ["-m", "vcbench.cell"]
+    command = [sys.executable, *how, "--trust-plugins", str(path), "--threads", "1"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

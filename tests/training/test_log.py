@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_cells import tiny_cell
 
 from vcbench.errors import CellFailure
 from vcbench.training import log as log_module
 from vcbench.training.cell import Cell
 from vcbench.training.files import LOG, write_json
-from vcbench.training.log import TrainingLog, last_line, read_log
+from vcbench.training.log import TrainingLog, last_line, line_of, read_log
+
+NAMES = ["iteration", "cycle", "discriminator"]
 
 
 class Clock:
@@ -216,6 +220,33 @@ def test_a_line_that_a_kill_left_half_written(tmp_path: Path) -> None:
     (tmp_path / LOG).write_text('{"iteration": 1}\n{"iteration": 2, "cyc')
     assert read_log(tmp_path) == [{"iteration": 1}]
     assert read_log(tmp_path / "absent") == []
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.text(max_size=3) | st.sampled_from(NAMES), inner, max_size=4)
+        ),
+        max_leaves=5,
+    ).map(json.dumps)
+    | st.text()
+)
+def test_a_line_of_anything_is_a_line_or_none(text: str) -> None:
+    line = line_of(text)
+    if line is not None:
+        assert isinstance(line.pop("iteration"), int)
+        ",".join(line).encode()
+        assert all(isinstance(float(value), float) for value in line.values())
+
+
+def test_lines_as_training_writes_them(cell: Cell, tmp_path: Path) -> None:
+    log = TrainingLog(tmp_path, cell)
+    add(log, 1.0)
+    log.write(1)
+    log.validation(1, {"validation": 1.0, "change": math.inf})
+    assert len(read_log(tmp_path)) == 2
 
 
 def test_the_last_line_with_losses(cell: Cell, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from vcbench.errors import CellFailure, DataError
 from vcbench.training.cell import Cell, ComponentSpec
 from vcbench.training.checkpoint import Checkpoint
 from vcbench.training.crops import CropStream
-from vcbench.training.files import CHECKPOINT, LOG, STATUS, previous_of
+from vcbench.training.files import CHECKPOINT, LOG, STATUS, previous_of, read_status
 from vcbench.training.log import read_log
 from vcbench.training.loop import train
 from vcbench.training.step import CycleGan
@@ -47,7 +47,7 @@ def test_what_a_training_leaves(system: str, tmp_path: Path) -> None:
     folder = tmp_path / "cell"
     status = train(cell, folder)
     assert status is not None
-    assert json.loads((folder / STATUS).read_text()) == status
+    assert read_status(folder) == status
     previous = previous_of(folder / CHECKPOINT)
     assert {p.name for p in folder.iterdir()} == {CHECKPOINT, previous.name, LOG, STATUS}
     assert (status["iterations"], status["health"], status["device"]) == (12, [], "cpu")

@@ -1,4 +1,4 @@
-"""`python -m vcbench.training`: signals, exit codes, and one line for each way to fail."""
+"""`python -m vcbench.cell`: signals, exit codes, and one line for each way to fail."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ ABSENT = [
 BARE = f"""\
 import sys
 sys.modules.update(dict.fromkeys({ABSENT}))  # importing any of them fails
-from vcbench.training.__main__ import main
+from vcbench.cell import main
 sys.exit(main(sys.argv[1:]))
 """
 
 
 def start(*arguments: object, bare: bool = False) -> subprocess.Popen[str]:
-    how = ["-c", BARE] if bare else ["-m", "vcbench.training"]
-    command = [sys.executable, *how, *map(str, arguments), "--threads", "1"]
+    how = ["-c", BARE] if bare else ["-m", "vcbench.cell"]
+    command = [sys.executable, *how, "--trust-plugins", *map(str, arguments), "--threads", "1"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -90,8 +90,8 @@ def test_a_process_that_fails_says_so_in_one_line(tmp_path: Path) -> None:
 
 
 def ending(path: Path, capsys: pytest.CaptureFixture[str], *, code: int = 1) -> str:
-    """What `python -m vcbench.training PATH` says, in this process, ending with `code`."""
-    from vcbench.training.__main__ import main
+    """What `python -m vcbench.cell PATH` says, in this process, ending with `code`."""
+    from vcbench.cell import main
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

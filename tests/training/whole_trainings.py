@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from tiny_cells import tiny_cell
 
 from vcbench.training.cell import Cell, ComponentSpec
 from vcbench.training.checkpoint import Checkpoint
-from vcbench.training.files import CHECKPOINT, STATUS
+from vcbench.training.files import CHECKPOINT, read_status
 from vcbench.training.log import read_log
 
 PLUGINS = """\
@@ -87,7 +86,7 @@ def assert_same_result(first: Path, second: Path) -> None:
         for folder in (first, second)
     ]
     assert lines[0] == lines[1]
-    statuses = [json.loads((folder / STATUS).read_text()) for folder in (first, second)]
+    statuses = [read_status(folder) or {} for folder in (first, second)]
     assert without(statuses[0], "seconds") == without(statuses[1], "seconds")
 
 

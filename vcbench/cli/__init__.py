@@ -33,6 +33,8 @@ COMMANDS = (
     "score",
     "compare",
     "report",
+    "cache",
+    "results",
     "doctor",
     "completion",
 )
@@ -51,14 +53,14 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit code.
 
-    0 all is well; 1 a cell or a file failed; 2 the suite or the usage is wrong; 3 what is compared
-    is not all there; 130 interrupted.
+    0 all is well; 1 a cell or a file failed; 2 the suite or the usage is wrong; 3 not all of it is
+    there yet; 130 interrupted.
     """
     parser = _Parser(
         prog="vcbench",
         description="A benchmark and evaluation harness for voice-conversion architectures.",
         epilog="exit codes: 0 all is well, 1 a cell or a file failed, 2 the suite or the usage is "
-        "wrong, 3 what is compared is not all there, 130 interrupted. 'vcbench COMMAND --help' "
+        "wrong, 3 not all of it is there yet, 130 interrupted. 'vcbench COMMAND --help' "
         "tells more.",
     )
     parser.add_argument("--version", action="version", version=f"vcbench {vcbench.__version__}")
@@ -73,6 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         complete(parser)
     args = parser.parse_args(arguments)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us, as by `>&-`
+            setattr(sys, name, io.StringIO())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(

@@ -14,6 +14,7 @@ import sys
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
+from vcbench.cli import suite_arguments
 from vcbench.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "paper, wide generator, least squares.",
     )
     train.add_argument("--suite", metavar="SUITE", help="take a system of this suite")
+    suite_arguments.add_trust(train)
     train.add_argument("--system", metavar="NAME", help="which, where it has several")
     train.add_argument("--scale", type=float, help="multiply all widths (default: the system's)")
     train.add_argument(
@@ -98,15 +100,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Print the comparison; 1 if a gate fails."""
+    """Print the comparison; 1 if a gate fails. Waits until no cell trains on this machine."""
+    from vcbench import exclusive, paths
+    from vcbench.terminal import say
+
+    def on_wait() -> None:
+        limit = f"at most {exclusive.LIMIT_S / 60:.0f} min"
+        say(f"bench: waits until no cell trains and nobody else measures ({limit})")
+
+    with exclusive.measuring(paths.cache_dir(), on_wait=on_wait) as is_alone:
+        if not is_alone:
+            say("WARNING other runs use this machine: what follows was measured beside them")
+        return _execute(args)
+
+
+def _execute(args: argparse.Namespace) -> int:
     if args.action not in ("train", "generators"):
         return _rows(args)
-    from vcbench.cli.suite_arguments import resolve_device
-
     for name, value, least in (("--threads", args.threads, 1), ("--pairs", args.pairs, 2)):
         if value < least:
             raise UsageError(f"{name} {value}: must be at least {least}")
-    args.device = resolve_device(args.device)
+    args.device = suite_arguments.resolve_device(args.device)
     return _train(args) if args.action == "train" else _generators(args)
 
 
@@ -123,11 +137,10 @@ def _rows(args: argparse.Namespace) -> int:
         rows = loop.measure(scale=args.scale)
     elif args.action == "jobs":
         from vcbench.bench import jobs
-        from vcbench.cli.suite_arguments import resolve_device
 
         if args.jobs is not None and args.jobs < 2:
             raise UsageError(f"--jobs {args.jobs}: must be at least 2, to compare with 1")
-        device = resolve_device(args.device)
+        device = suite_arguments.resolve_device(args.device)
         rows = jobs.measure(scale=args.scale, device=device, jobs=args.jobs)
     else:
         from vcbench.bench import convolution
@@ -195,7 +208,7 @@ def _cell(args: argparse.Namespace) -> tuple[Cell, Registry]:
     from vcbench.plugins import Registry
 
     if args.suite is not None:
-        loaded = suite.load(args.suite)
+        loaded = suite.load(args.suite, trust_plugins=args.trust_plugins)
         cell, registry = cell_of(loaded, args.system), loaded.registry
     elif args.system is not None:
         raise UsageError(f"--system {args.system}: of which suite? Give --suite SUITE too")

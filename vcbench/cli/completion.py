@@ -12,6 +12,9 @@ HELP = "print what makes bash, zsh or fish complete commands, suites, systems an
 
 Completer = Callable[..., Iterable[str]]
 
+# Arguments beside those of `run` and `plan` that name a suite.
+_OF_SUITES = (("cache gc", "keep_suite"), ("results export", "what"), ("results import", "suite"))
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
@@ -63,6 +66,10 @@ def _completer(command: str, argument: str) -> Completer | None:
             "engine": _named("engine"),
         }
         return of_a_run.get(argument)
+    if (command, argument) in _OF_SUITES:
+        return _suites
+    if (command, argument) == ("cache gc", "kind"):
+        return lambda **_: _cache_kinds()
     if command.startswith("data ") and argument == "name":
         return _named("corpus")
     if command == "show" and argument == "name":
@@ -90,7 +97,13 @@ def _systems(prefix: str, parsed_args: argparse.Namespace, **_: object) -> list[
     from vcbench.errors import VcbenchError
 
     try:
-        loaded = suite.load(parsed_args.suite, budget=parsed_args.budget, sets=parsed_args.set)
+        # Pressing Tab executes nothing that a suite names.
+        loaded = suite.load(
+            parsed_args.suite,
+            budget=parsed_args.budget,
+            sets=parsed_args.set,
+            trust_plugins=False,
+        )
     except VcbenchError:
         return []
     depth = prefix.count("/") + 1
@@ -122,6 +135,12 @@ def _named(*kinds: str) -> Completer:
         ]
 
     return names
+
+
+def _cache_kinds() -> tuple[str, ...]:
+    from vcbench.cache import KINDS
+
+    return KINDS
 
 
 def _protocols(**_: object) -> list[str]:

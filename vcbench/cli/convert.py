@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--plugin",
         action="append",
         metavar="FILE",
-        help="where the generator's plugin file lies now, if it was moved",
+        help="a plugin file that the checkpoint needs; it is executed",
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
 
@@ -35,7 +35,9 @@ def execute(args: argparse.Namespace) -> int:
     from vcbench import audio, features, fingerprint, world
     from vcbench.cli.suite_arguments import resolve_device
     from vcbench.conversion import trained_converter
-    from vcbench.errors import DataError, UsageError
+    from vcbench.discovery import NETWORKS
+    from vcbench.errors import DataError, PluginError, UsageError
+    from vcbench.foreign_checkpoint import refuse_unreasonable
     from vcbench.plugins import Registry
     from vcbench.terminal import say
     from vcbench.training.checkpoint import Checkpoint
@@ -53,9 +55,18 @@ def execute(args: argparse.Namespace) -> int:
         if (args.output / f"{wav.stem}.wav").resolve() == wav.resolve():
             raise UsageError(f"-o {args.output}: {wav} itself would be overwritten")
     checkpoint = Checkpoint.load(args.checkpoint)
+    refuse_unreasonable(checkpoint, args.checkpoint)
     cell = checkpoint.cell
     direction = args.direction or f"{cell.source}>{cell.target}"
-    registry = Registry(args.plugin or cell.plugin_files)
+    registry = Registry(args.plugin or ())
+    for kind in NETWORKS:
+        name = getattr(cell, kind).name
+        if name not in registry.names(kind) and cell.plugin_files:
+            raise PluginError(
+                f"{args.checkpoint}: its {kind} '{name}' comes from a plugin file: "
+                f"{', '.join(cell.plugin_files)}; a checkpoint is not asked what to execute: name "
+                "the file yourself if you trust it, with --plugin FILE"
+            )
     device = resolve_device(args.device)
     converter = trained_converter(checkpoint, registry, direction, device=device)
     generator = registry.get("generator", cell.generator.name)

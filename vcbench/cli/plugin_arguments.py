@@ -66,20 +66,20 @@ def options_of(plugin: Plugin, settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _registering(name: str, folder: Path) -> list[Path]:
-    import ast
-
-    from vcbench.discovery import decorated
+    from vcbench.discovery import MAX_SOURCE_CHARACTERS, decorated, source_text, syntax_tree
+    from vcbench.regular_files import opened
 
     found = []
     for path in sorted(folder.glob("*.py")):
         try:
-            tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+            tree = syntax_tree(source_text(path))
         except OSError:
             continue
         except (ValueError, SyntaxError):
             # The plugin that is looked for, perhaps; without its name it is somebody else's file.
-            if name.encode() in path.read_bytes():
-                found.append(path)
+            with opened(path) as file:
+                if name.encode() in file.read(MAX_SOURCE_CHARACTERS):
+                    found.append(path)
             continue
         if any(registered == name for _, registered, *_ in decorated(tree)):
             found.append(path)

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments to a subcommand's parser."""
     parser.add_argument("suite", help="a suite file, or the name of a shipped suite")
+    add_choices(parser)
+
+
+def add_choices(parser: argparse.ArgumentParser) -> None:
+    """Add those that say what of a suite is meant, and how it is run."""
     parser.add_argument(
         "--budget", metavar="B", help="apply this budget of the suite: its keys replace the suite's"
     )
@@ -27,8 +32,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", help="where corpora lie (VCBENCH_DATA_DIR)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(auto)")
     parser.add_argument(
-        "--jobs", type=int, metavar="N", help="at a time (default: one a processor; one on a GPU)"
+        "--jobs", type=int, metavar="N", help="at a time (default: one a processor; one a GPU)"
     )
+    parser.add_argument("--engine", default="local", help="what runs the cells (default: local)")
     parser.add_argument("--fresh", action="store_true", help="train again what is trained already")
     parser.add_argument(
         "--deterministic",
@@ -37,17 +43,36 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def plan_of(args: argparse.Namespace) -> Plan:
-    """The plan that the arguments describe."""
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that allows plugin files to be executed, where that is not a matter of
+    course."""
+    parser.add_argument(
+        "--trust-plugins",
+        action="store_true",
+        help="execute the plugin files that the suite names, as 'run' does; without it they are "
+        "read only",
+    )
+
+
+def plan_of(args: argparse.Namespace, *, trust_plugins: bool) -> Plan:
+    """The plan that the arguments describe; `trust_plugins` as in `vcbench.suite.load`."""
     from vcbench import paths, planning, suite
     from vcbench.terminal import progress_bars
 
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: must be at least 1, the cells trained at a time")
-    loaded = suite.load(args.suite, budget=args.budget, sets=args.set, seeds=args.seeds)
-    device = resolve_device(args.device)
+    loaded = suite.load(
+        args.suite,
+        budget=args.budget,
+        sets=args.set,
+        seeds=args.seeds,
+        trust_plugins=trust_plugins,
+    )
+    # What another machine trained on its GPU can be converted and scored here without one; and
+    # whether a cluster has one cannot be seen from here.
+    device = resolve_device(args.device) if args.device == "auto" else args.device
     with progress_bars() as progress:
-        return planning.make_plan(
+        plan = planning.make_plan(
             loaded,
             data_dir=paths.data_dir(args.data),
             cache_dir=paths.writable_cache_dir(),
@@ -57,14 +82,23 @@ def plan_of(args: argparse.Namespace) -> Plan:
             fresh=args.fresh,
             progress=progress,
         )
+    if args.engine == "local" and not all(planned.done for planned in plan.cells):
+        resolve_device(args.device)
+    return plan
 
 
 def jobs_of(args: argparse.Namespace, plan: Plan) -> int:
     """Cells at a time. Those on one GPU share its memory; how many fit is for the user to say."""
     from vcbench import parallel
+    from vcbench.engines.local import visible_gpus
 
     device = plan.cells[0].cell.device if plan.cells else "cpu"
-    return int(args.jobs or (1 if device == "cuda" else parallel.default_jobs()))
+    if args.jobs is not None:
+        return int(args.jobs)
+    if device != "cuda":
+        return parallel.default_jobs()
+    gpus = len(visible_gpus())  # 0 where another machine has them, which trains the cells
+    return max(1, gpus * int(1 / (getattr(args, "gpus", None) or 1)))
 
 
 def resolve_device(wanted: str) -> str:

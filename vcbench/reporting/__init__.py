@@ -6,10 +6,9 @@ renders as well as one that was just made.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
 
+from vcbench.own_files import replace_files
 from vcbench.reporting.gallery import Gallery, gallery
 from vcbench.reporting.leaderboard import build
 from vcbench.reporting.machine import csv_text, json_text
@@ -50,7 +49,7 @@ def _write(
         "leaderboard.tex": latex(leaderboard),
         "index.html": page(run, leaderboard, figures, inline_audio=inline_audio),
     }
-    _replace_all(run.folder, texts)
+    replace_files(run.folder, {name: text.encode() for name, text in texts.items()})
 
 
 def publish(run_dir: Path, *, inline_audio: bool = False, jobs: int = 1) -> Leaderboard:
@@ -72,16 +71,3 @@ def publish(run_dir: Path, *, inline_audio: bool = False, jobs: int = 1) -> Lead
     _write(run, leaderboard, figures, inline_audio=inline_audio)
     write_exports(run, leaderboard, figures.panels)
     return leaderboard
-
-
-def _replace_all(folder: Path, texts: Mapping[str, str]) -> None:
-    """Write every text to a temporary file, then rename them all; on an error, remove them."""
-    temporaries = {name: folder / f".{name}.{os.getpid()}.tmp" for name in texts}
-    try:
-        for name, text in texts.items():
-            temporaries[name].write_text(text, encoding="utf-8")
-        for name, temporary in temporaries.items():
-            temporary.replace(folder / name)
-    finally:
-        for temporary in temporaries.values():
-            temporary.unlink(missing_ok=True)

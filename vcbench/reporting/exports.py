@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from vcbench.own_files import replace_files
 from vcbench.reporting import format as fmt
 from vcbench.reporting.against import verdict_of
 from vcbench.reporting.explorer import against_column
@@ -69,7 +69,7 @@ class Exported:
         return {
             f"{self.name}.md": ("\n\n".join(filter(None, parts)) + "\n").encode(),
             f"{self.name}.tex": tex.encode(),
-            f"{self.name}.csv": frame.to_csv(index=False, lineterminator="\n").encode(),
+            f"{self.name}.csv": spreadsheet(frame).encode(),
             f"{self.name}.json": _json(document).encode(),
             f"{self.name}.parquet": parquet(frame),
         }
@@ -87,15 +87,7 @@ def write_exports(run: RunFiles, leaderboard: Leaderboard, panels: Iterable[Pane
         files |= {f"tables/{name}": content for name, content in table.files().items()}
     for name, content in all_figure_files(panels).items():
         files[f"figures/{name}"] = content
-    for name, content in files.items():
-        path = run.folder / name
-        path.parent.mkdir(exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    replace_files(run.folder, files)
 
 
 def exported(run: RunFiles, leaderboard: Leaderboard) -> list[Exported]:
@@ -118,6 +110,13 @@ def typed(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.D
         values = ["" if v is None else str(v) for v in values] if kind == "text" else values
         found[name] = pd.Series(values, dtype=kinds[kind])
     return pd.DataFrame(found)
+
+
+def spreadsheet(frame: pd.DataFrame) -> str:
+    """A table as CSV in which no text is a spreadsheet's formula."""
+    texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+    safe = frame.assign(**{name: frame[name].map(fmt.spreadsheet_text) for name in texts})
+    return safe.to_csv(index=False, lineterminator="\n")
 
 
 def parquet(frame: pd.DataFrame) -> bytes:

@@ -25,6 +25,17 @@ def one_line(text: object) -> str:
     return _CONTROL.sub(" ", str(text)).strip()
 
 
+def spreadsheet_text(text: object) -> object:
+    """A text for a CSV that people open in a spreadsheet, where what begins like a formula would be
+    computed: an apostrophe before it keeps it a text. Numbers stay as they are.
+
+    >>> spreadsheet_text("=1+1"), spreadsheet_text(-1.5)
+    ("'=1+1", -1.5)
+    """
+    is_formula = isinstance(text, str) and text.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{text}" if is_formula else text
+
+
 def metric_label(name: str) -> str:
     """A metric's name as prose.
 

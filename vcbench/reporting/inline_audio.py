@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from vcbench.reporting.run_files import inside
+from vcbench.own_files import inside
 
 
 def put_sounds_in(folder: Path, groups: list[dict[str, Any]]) -> None:

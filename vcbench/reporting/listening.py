@@ -15,11 +15,12 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from vcbench import pictures
+from vcbench.own_files import inside
 from vcbench.reporting import drawings
 from vcbench.reporting import format as fmt
 from vcbench.reporting.figures import Style, styles
 from vcbench.reporting.model import Column, Leaderboard
-from vcbench.reporting.run_files import RunFiles, Sample, inside
+from vcbench.reporting.run_files import RunFiles, Sample
 from vcbench.reporting.wording import decimals_of
 from vcbench.samples import mean_scores, worst_and_best
 

@@ -19,7 +19,11 @@ def csv_text(leaderboard: Leaderboard) -> str:
     """One line per system with unrounded values; the protocol's text stands in the last column."""
     out = io.StringIO()
     rows = [
-        {k: "" if v is None else v for k, v in record.items()} for record in records(leaderboard)
+        {
+            str(fmt.spreadsheet_text(key)): "" if value is None else fmt.spreadsheet_text(value)
+            for key, value in record.items()
+        }
+        for record in records(leaderboard)
     ]
     fields = list(rows[0]) if rows else ["rank", "system"]
     writer = csv.DictWriter(out, fields, lineterminator="\n")

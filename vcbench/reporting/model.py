@@ -18,7 +18,7 @@ from vcbench.statistics import Difference, Estimate, needed
 
 REFERENCE = "mean-variance"
 Decision = Literal["better", "worse", "undecided", "equal", "missing"]
-_SAID = {"timeout": "timed out", "oom": "ran out of memory"}
+_SAID = {"timeout": "timed out", "oom": "ran out of memory", "lost": "lost with its node"}
 
 
 @dataclass(frozen=True)

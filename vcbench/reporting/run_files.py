@@ -9,13 +9,23 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from vcbench.errors import DataError, UsageError
+from vcbench.own_files import MAXIMUM_JSON_BYTES, MAXIMUM_TABLE_BYTES, inside, read_json, stored
+from vcbench.reporting.run_shapes import (
+    CELL,
+    MANIFEST,
+    MAXIMUM_COLUMNS,
+    MAXIMUM_SYSTEMS,
+    SAMPLES,
+    checked,
+)
 
 SCORE_KEYS = ["system", "pair", "direction", "seed", "utterance", "metric", "protocol"]
 _RESULTS = ["suite", *SCORE_KEYS, "value", "unit"]
@@ -103,50 +113,48 @@ def read_run(folder: Path) -> RunFiles:
         DataError: a file in it cannot be understood, two scores stand for the same thing, or a
             sample's path leads out of the folder.
     """
-    if not (folder / "manifest.json").is_file():
+    path = stored(folder, "manifest.json", maximum_bytes=MAXIMUM_JSON_BYTES)
+    if path is None:
         raise UsageError(
             f"{folder} holds no manifest.json: name the folder of one run, such as "
             "reports/SUITE/latest"
         )
-    manifest = _json(folder / "manifest.json")
+    manifest = read_json(path)
     if not isinstance(manifest, dict):
-        raise DataError(f"{folder / 'manifest.json'}: expected a JSON object")
-    results = read_table(folder / "results.csv", _RESULTS)
+        raise DataError(f"{path}: expected a JSON object")
+    checked(MANIFEST, manifest, where=str(path), what="not what a run writes")
+    results = _table(folder, "results.csv", _RESULTS)
     _refuse_duplicates(folder / "results.csv", results)
-    training = read_table(folder / "training.csv", _TRAINING)
-    training["iteration"] = _numbers(training["iteration"])
     return RunFiles(
         folder=folder,
         manifest=manifest,
-        cells=_cells(folder / "cells.jsonl"),
+        cells=_cells(folder),
         results=results,
-        training=training,
-        throughput=read_table(folder / "throughput.csv", _THROUGHPUT),
+        training=_training(folder),
+        throughput=_table(folder, "throughput.csv", _THROUGHPUT),
         samples=_samples(folder),
     )
 
 
-def inside(folder: Path, relative: str) -> Path:
-    """The file that `relative` names below `folder`; raises `DataError` if it leads elsewhere.
+def _table(folder: Path, name: str, columns: list[str]) -> pd.DataFrame:
+    stored(folder, name, maximum_bytes=MAXIMUM_TABLE_BYTES)
+    return read_table(folder / name, columns)
 
-    Links are followed: a link that leads out of the folder is refused as `..` is.
-    """
-    path = PurePosixPath(relative)
-    root = folder.resolve()
-    resolved = (root / path).resolve()
-    if "\\" in relative or path.is_absolute() or not resolved.is_relative_to(root):
+
+def _training(folder: Path) -> pd.DataFrame:
+    """Logged values; raises `DataError` where two stand for one iteration of one cell."""
+    training = _table(folder, "training.csv", _TRAINING)
+    training["iteration"] = _numbers(training["iteration"])
+    keys = [name for name in _TRAINING if name != "value"]
+    wrong = training.duplicated(keys) | ~np.isfinite(training["iteration"])
+    if wrong.any():
+        first = training[wrong].iloc[0]
+        where = ", ".join(f"{key} {first[key]}" for key in keys)
         raise DataError(
-            f"{folder / 'samples' / 'samples.json'}: path '{relative}' leads out of the run's "
-            "folder; paths are relative to it, such as samples/x.wav"
+            f"{folder / 'training.csv'}: {int(wrong.sum())} values stand twice or at no iteration, "
+            f"the first for {where}; run the suite again to write it anew"
         )
-    return resolved
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: {error}; run the suite again to write it anew") from error
+    return training
 
 
 def read_table(path: Path, columns: list[str], *, optional: Sequence[str] = ()) -> pd.DataFrame:
@@ -160,7 +168,7 @@ def read_table(path: Path, columns: list[str], *, optional: Sequence[str] = ()) 
         try:
             # Every name is text: a speaker may be called '007', 'NA' or 'null'.
             table = pd.read_csv(path, dtype="str", keep_default_na=False, quoting=csv.QUOTE_MINIMAL)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError, RecursionError, csv.Error) as error:
             raise DataError(f"{path}: {error}") from error
     missing = [name for name in columns if name not in table.columns]
     if missing:
@@ -177,6 +185,9 @@ def _numbers(column: pd.Series) -> pd.Series:
 
 def _refuse_duplicates(path: Path, results: pd.DataFrame) -> None:
     """Two values for one utterance would both enter the mean, unseen."""
+    metrics = len(results.drop_duplicates(["metric", "protocol"]))
+    if metrics > MAXIMUM_COLUMNS:
+        raise DataError(f"{path}: {metrics} metrics; at most {MAXIMUM_COLUMNS} can be reported")
     duplicated = results.duplicated(SCORE_KEYS)
     if duplicated.any():
         first = results[duplicated].iloc[0]
@@ -187,36 +198,38 @@ def _refuse_duplicates(path: Path, results: pd.DataFrame) -> None:
         )
 
 
-def _cells(path: Path) -> tuple[Cell, ...]:
+def _cells(folder: Path) -> tuple[Cell, ...]:
     """Cells in the order of the file; where a cell stands twice, its last line counts."""
-    if not path.is_file():
-        raise DataError(f"{path}: not found; a run without it cannot be reported")
-    known = {f.name for f in fields(Cell)}
+    path = stored(folder, "cells.jsonl", maximum_bytes=MAXIMUM_JSON_BYTES)
+    if path is None:
+        raise DataError(f"{folder / 'cells.jsonl'}: not found; a run without it cannot be reported")
     cells: dict[str, Cell] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {error}") from error
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
+        where = f"{path}:{number}"
         try:
             entry = json.loads(line)
-            values = {k: v for k, v in entry.items() if k in known}
-            cell = Cell(**{**values, "health": tuple(values.get("health") or ())})
-        except (ValueError, TypeError, AttributeError) as error:
-            raise DataError(f"{path}:{number}: not a cell's status: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}: not a cell's status: {error}") from error
+        found = checked(CELL, entry, where=where, what="not a cell's status").model_dump()
+        cell = Cell(**{**found, "health": tuple(found["health"] or ())})
         cells[cell.cell] = cell
+    if (count := len({cell.system for cell in cells.values()})) > MAXIMUM_SYSTEMS:
+        raise DataError(f"{path}: {count} systems; at most {MAXIMUM_SYSTEMS} can be reported")
     return tuple(cells.values())
 
 
 def _samples(folder: Path) -> tuple[Sample, ...]:
-    path = folder / "samples" / "samples.json"
-    if not path.is_file():
+    path = stored(folder, "samples/samples.json", maximum_bytes=MAXIMUM_JSON_BYTES)
+    if path is None:
         return ()
-    known = {f.name for f in fields(Sample)}
-    try:
-        samples = tuple(
-            Sample(**{k: v for k, v in entry.items() if k in known}) for entry in _json(path)
-        )
-    except (TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not a list of samples: {error}") from error
+    entries = checked(SAMPLES, read_json(path), where=str(path), what="not a list of samples")
+    samples = tuple(Sample(**entry.model_dump()) for entry in entries)
     for sample in samples:
         named = [sample.source, sample.target, *sample.converted.values()]
         for relative in [*named, *([sample.pictures] if sample.pictures else [])]:

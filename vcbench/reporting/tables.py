@@ -35,6 +35,7 @@ from vcbench.reporting.grid import (
 from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Row
 from vcbench.reporting.verdict import effect_notes
 from vcbench.reporting.wording import decimals_of
+from vcbench.terminal import harmless
 
 # A bracket matters only where a link's address or definition follows it.
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_<>|&]|~(?=~)|\](?=[(\[:]))")
@@ -242,6 +243,7 @@ def print_answer(leaderboard: Leaderboard) -> None:
     """
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in [answer(leaderboard), *(f"Note: {doubt}" for doubt in doubts(leaderboard))]:
+        line = harmless(line)
         print(line if width is None else textwrap.fill(line, width, break_on_hyphens=False))
 
 

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from vcbench.errors import UsageError
 from vcbench.reporting import format as fmt
+from vcbench.reporting.exports import spreadsheet
 from vcbench.reporting.figures import effects_panel
 from vcbench.reporting.grid import Grid, header
 from vcbench.reporting.model import Column, Decision, Effect
@@ -148,7 +149,7 @@ def write_table(path: Path, a: Results, b: Results, found: TwoResults) -> None:
         raise UsageError(f"{path}: a table's file ends with one of {', '.join(KINDS)}")
     try:
         if kind == ".csv":
-            paired_scores(a, b, found).to_csv(path, index=False, lineterminator="\n")
+            path.write_text(spreadsheet(paired_scores(a, b, found)), encoding="utf-8")
         elif kind == ".parquet":
             paired_scores(a, b, found).to_parquet(path, index=False)
         else:

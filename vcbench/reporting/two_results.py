@@ -29,6 +29,15 @@ from vcbench.statistics import Difference, Evidence, judged, needed
 
 _WAYS = ("lower", "higher", "neither")
 _COLUMNS = [*SCORE_KEYS, "value", "unit"]
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 _OF_SCORE = ["system", "utterance", "metric", "protocol", "value", "unit"]  # vcbench score --csv
 
 
@@ -172,11 +181,13 @@ def _from_json(path: Path) -> Results:
                     value = utterance["values"].get(metric)
                     unit = str(about.get("unit") or "")
                     key = (system, "", "", "", str(utterance["id"]), metric, protocol)
+                    if not isinstance(value, int | float | None):
+                        raise TypeError(f"the value {value!r} is no number")
                     rows.append((*key, value, unit))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        scores = pd.DataFrame(rows, columns=_COLUMNS)
+        scores["value"] = pd.to_numeric(scores["value"], errors="coerce").astype("float64")
+    except _UNREADABLE as error:
         raise DataError(f"{path}: not what vcbench score --json writes: {error!r}") from None
-    scores = pd.DataFrame(rows, columns=_COLUMNS)
-    scores["value"] = pd.to_numeric(scores["value"], errors="coerce").astype("float64")
     texts = {protocol: str(document.get("protocol_text") or "")}
     return Results(path, _unique(path, scores), better, texts)
 

@@ -6,10 +6,10 @@ little ahead of the processes, and an analysis is gone when its reference's file
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -30,16 +30,22 @@ T = TypeVar("T")
 
 # Pairs in one unit of work; all have one reference, which is analysed once for them.
 _GROUP = 16
+_OTHER_SOURCE = (
+    "the source of a metric, or of vcbench's scoring, has changed since scoring began; the same "
+    "command scores anew"
+)
 _SAME_FILE = "the converted file is its reference, byte for byte"
 
 
 @dataclass(frozen=True)
 class _Work:
-    """A file to score, where its scores go, and whether it is its reference, byte for byte."""
+    """A file to score, where its scores go, and whether it is its reference, byte for byte: all
+    that was told by `contents`."""
 
     converted: Path
     entry: Path
     is_reference: bool
+    contents: tuple[str, str]  # SHA-256 of the reference and of the file
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,19 @@ class _Group:
     protocol: str
     metrics: tuple[str, ...]
     plugin_files: tuple[Path, ...]
+    version: str
     speakers: Speakers | None = None
     target: str = ""
+
+
+@dataclass(frozen=True)
+class _Death:
+    """Instead of scores: how the process died, in the machine code of a metric, say."""
+
+    how: str
+
+    def __str__(self) -> str:
+        return f"died ({self.how})"
 
 
 def score_all(
@@ -96,7 +113,7 @@ def score_all(
             progress("scoring", done, len(items))
 
     # What each group under way will settle: the items of each of its files.
-    waiting: dict[int, list[list[int]]] = {}
+    waiting: dict[int, tuple[_Group, list[list[int]]]] = {}
 
     def work() -> Iterator[_Group]:
         numbers = count()
@@ -119,20 +136,67 @@ def score_all(
                 elif before:
                     settle(indices, before)
                 else:
-                    pending.append(_Work(path, entry, sha256 == reference_sha256))
+                    contents = (reference_sha256, sha256)
+                    pending.append(_Work(path, entry, sha256 == reference_sha256, contents))
                     places.append(indices)
             if pending:
-                waiting[next(numbers)] = places
-                how = protocol, tuple(metrics), registry.files, known, target
-                yield _Group(reference, tuple(pending), *how)
+                how = protocol, tuple(metrics), registry.files, version, known, target
+                group = _Group(reference, tuple(pending), *how)
+                waiting[next(numbers)] = group, places
+                yield group
 
     if progress and items:
         progress("scoring", 0, len(items))
-    with closing(stream_processes(_score_group, work(), jobs=jobs)) as stream:
+    # A process for one item would take longer to start than the item takes.
+    on_death = _Death if jobs > 1 and len(items) > 1 else None
+    died: list[tuple[_Group, list[list[int]]]] = []
+    with closing(stream_processes(_score_group, work(), jobs=jobs, on_death=on_death)) as stream:
         for number, outcomes in stream:
-            for indices, outcome in zip(waiting.pop(number), outcomes, strict=True):
+            group, places = waiting.pop(number)
+            if isinstance(outcomes, _Death):
+                died += [
+                    (replace(group, work=(work,)), [indices])
+                    for work, indices in zip(group.work, places, strict=True)
+                ]
+                continue
+            for indices, outcome in zip(places, outcomes, strict=True):
                 settle(indices, outcome)
+    # One by one, so that a file costs no other its scores.
+    alone = [group for group, _ in died]
+    with closing(stream_processes(_score_group, alone, jobs=jobs, on_death=_Death)) as stream:
+        for number, outcomes in stream:
+            group, (indices,) = died[number]
+            if isinstance(outcomes, _Death):
+                settle(indices, f"{group.work[0].converted}: the process that scored it {outcomes}")
+            else:
+                settle(indices, outcomes[0])
     return [result for result in results if result is not None]
+
+
+def stored_scores(
+    items: Sequence[ScoreItem],
+    *,
+    protocol: str,
+    metrics: Sequence[str],
+    registry: Registry,
+    speakers: Mapping[str, Sequence[Path]],
+) -> list[Path]:
+    """The files in which `score_all` keeps the scores of the items that there are files of, and
+    what it needs of speakers; raises what it does."""
+    protocol = protocols.get(protocol).id
+    plugins = {name: registry.get("metric", name) for name in metrics}
+    found: list[Path] = []
+    key = ""
+    if enrolment.asking(plugins):
+        key, found = enrolment.stored(speakers, protocol=protocol)
+    version = cache.version(protocol, plugins)
+    digest = functools.cache(_digest)
+    for item in items:
+        reference, converted = digest(item.reference)[0], digest(item.converted)[0]
+        if reference and converted:
+            about = (key, item.target) if key else ()
+            found.append(cache.entry(version, reference, converted, *about))
+    return found
 
 
 def _parts(items: Sequence[ScoreItem]) -> Iterator[list[int]]:
@@ -160,10 +224,12 @@ def _digest(path: Path) -> tuple[str, str]:
         return "", f"{path}: cannot be read ({error.strerror})"
 
 
-def _score_group(group: _Group) -> list[Scores | str]:
+def _score_group(group: _Group) -> list[Scores | str] | _Death:
     """Scores, or why there are none, of each pair of a group; runs in a process of its own."""
     protocol = protocols.get(group.protocol)
     metrics = _metrics(group.metrics, group.plugin_files)
+    if _imported_version(group.protocol, group.metrics, group.plugin_files) != group.version:
+        return [_OTHER_SOURCE] * len(group.work)
     reference = _or_reason(group.reference, lambda path: analyze_file(path, protocol))
     if isinstance(reference, str):
         return [reference] * len(group.work)
@@ -180,10 +246,13 @@ def _score_group(group: _Group) -> list[Scores | str]:
                 target=group.target,
             ),
         )
+        if (_digest(group.reference)[0], _digest(work.converted)[0]) != work.contents:
+            scored = f"{work.converted}: it or its reference changed while it was scored"
         if isinstance(scored, Scores):
             if work.is_reference:
                 scored = replace(scored, notes=(*scored.notes, _SAME_FILE))
-            cache.save(work.entry, scored)
+            with suppress(OSError):  # on a full disk it is a score all the same
+                cache.save(work.entry, scored)
         outcomes.append(scored)
     return outcomes
 
@@ -203,7 +272,13 @@ def _or_reason(path: Path, compute: Callable[[Path], T]) -> T | str:
         )
 
 
-@lru_cache(maxsize=1)
+@functools.cache
+def _imported_version(protocol: str, names: tuple[str, ...], plugin_files: tuple[Path, ...]) -> str:
+    """Of what this process computes with: told once, when all of it has just been imported."""
+    return cache.version(protocol, _metrics(names, plugin_files))
+
+
+@functools.lru_cache(maxsize=1)
 def _metrics(names: tuple[str, ...], plugin_files: tuple[Path, ...]) -> dict[str, Plugin]:
     """The metrics of a worker process, looked up once and not for each group."""
     registry = Registry(plugin_files)

@@ -7,16 +7,14 @@ changed protocol is computed anew.
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 
-from vcbench import fingerprint, paths
+from vcbench import fingerprint, paths, sealed, usage
 from vcbench.plugins import Plugin
 from vcbench.scoring.pair import Scores
+from vcbench.world import pyworld_version
 
 # Modules and packages that decide what a score is, beside the plugin files of the metrics.
 _SOURCES = (
@@ -31,8 +29,9 @@ _SOURCES = (
 )
 
 
-# Packages that analyse, align and measure, and may change with their versions.
-_PACKAGES = ("pyworld", "pysptk", "soxr", "fastdtw", "pystoi", "pesq")
+# Packages that read, analyse and align, and may change with their versions, beside those that the
+# metrics themselves import.
+_PACKAGES = ("fastdtw", "numpy", "pysptk", "scipy", "soundfile", "soxr")
 
 
 def version(protocol: str, metrics: Mapping[str, Plugin]) -> str:
@@ -44,7 +43,9 @@ def version(protocol: str, metrics: Mapping[str, Plugin]) -> str:
             "protocol": protocol,
             "metrics": sorted(metrics),
             "source": fingerprint.of_sources(sources | plugin_files),
-            "packages": {name: _installed(name) for name in _PACKAGES},
+            "packages": fingerprint.packages_of(plugin_files)
+            | {name: fingerprint.version_of(name) for name in _PACKAGES}
+            | {"pyworld": pyworld_version()},
         }
     )
 
@@ -60,29 +61,22 @@ def load(entry: Path, metrics: Sequence[str]) -> Scores | None:
 
     Where a metric failed its value is not there, so that it is tried again.
     """
+    stored = sealed.read_json(entry)
+    if stored is None:
+        return None
     try:
-        stored = json.loads(entry.read_text(encoding="utf-8"))
         values = stored["values"]
         found = {m: math.nan if values[m] is None else float(values[m]) for m in metrics}
+        usage.note([entry])
         return Scores(found, {}, tuple(map(str, stored["notes"])))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 
 def save(entry: Path, scores: Scores) -> None:
-    """Write scores to a temporary name and rename it, so that no reader sees half a file."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    temporary = entry.with_suffix(f".{os.getpid()}.tmp")
+    """Write scores such that no reader sees half a file, and damage is seen."""
     values = {name: None if math.isnan(v) else v for name, v in scores.values.items()}
-    temporary.write_text(json.dumps({"values": values, "notes": scores.notes}), encoding="utf-8")
-    temporary.replace(entry)
-
-
-def _installed(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+    sealed.write_json(entry, {"values": values, "notes": list(scores.notes)})
 
 
 def _files_of(module: str) -> list[Path]:

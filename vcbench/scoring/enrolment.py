@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vcbench import fingerprint, paths, protocols
+from vcbench import fingerprint, paths, protocols, sealed, usage
 from vcbench.alignment import Analysis
 from vcbench.errors import DataError, UsageError, some_of
 from vcbench.parallel import map_processes
@@ -80,13 +78,10 @@ def of_files(
 
     Raises `DataError` if files cannot be analysed or have not all one sampling rate.
     """
-    version = cache.version(protocol, {})
-    recordings = {
-        name: tuple(_Recording(path, _entry(version, path)) for path in sorted(named))
-        for name, named in files.items()
-    }
+    recordings = _recordings(files, protocol)
     every = [one for named in recordings.values() for one in named]
-    missing = [one for one in every if not one.entry.exists()]
+    usage.note(one.entry for one in every)
+    missing = [one for one in every if not sealed.is_whole_npz(one.entry)]
     problems = map_processes(
         partial(_keep, protocol=protocol),
         missing,
@@ -99,9 +94,30 @@ def of_files(
     if len(rates) > 1:
         listing = " and ".join(f"{rate} Hz ({path})" for rate, path in rates.items())
         raise DataError(f"training speech must have one sampling rate; found {listing}")
-    entries = {name: [one.entry.stem for one in named] for name, named in recordings.items()}
-    key = fingerprint.of_json(sorted(entries.items()))
+    key = _key(recordings)
     return Speakers(key, next(iter(rates)), recordings, partial(_analysis, protocol=protocol))
+
+
+def stored(files: Mapping[str, Sequence[Path]], *, protocol: str) -> tuple[str, list[Path]]:
+    """(`Speakers.key` that `of_files` gives for them, where their analyses are or will be); raises
+    `DataError` if a file cannot be read."""
+    recordings = _recordings(files, protocol)
+    return _key(recordings), [one.entry for named in recordings.values() for one in named]
+
+
+def _recordings(
+    files: Mapping[str, Sequence[Path]], protocol: str
+) -> dict[str, tuple[_Recording, ...]]:
+    version = cache.version(protocol, {})
+    return {
+        name: tuple(_Recording(path, _entry(version, path)) for path in sorted(named))
+        for name, named in files.items()
+    }
+
+
+def _key(recordings: Mapping[str, Sequence[_Recording]]) -> str:
+    entries = {name: [one.entry.stem for one in named] for name, named in recordings.items()}
+    return fingerprint.of_json(sorted(entries.items()))
 
 
 def of_analyses(analyses: Mapping[str, Sequence[Analysis]], *, sample_rate: int) -> Speakers:
@@ -130,20 +146,21 @@ def _keep(recording: _Recording, *, protocol: str) -> str:
 
 def _analysis(recording: _Recording, *, protocol: str) -> Analysis:
     """The analysis of a recording as it is on disk, or made and written."""
-    try:
-        with np.load(recording.entry) as stored:
-            mcep, f0_hz, period_ms = (stored[name] for name in ("mcep", "f0_hz", "period_ms"))
-            return Analysis(mcep, f0_hz, np.ones(len(f0_hz), dtype=bool), float(period_ms))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        pass  # none, or torn
+    if sealed.is_whole_npz(recording.entry):
+        return _read(recording.entry)
     analysis = _light(analyze_file(recording.path, protocols.get(protocol)).analysis)
-    recording.entry.parent.mkdir(parents=True, exist_ok=True)
-    temporary = recording.entry.with_suffix(f".{os.getpid()}.tmp.npz")
-    np.savez(
-        temporary, mcep=analysis.mcep, f0_hz=analysis.f0_hz, period_ms=analysis.frame_period_ms
-    )
-    temporary.replace(recording.entry)
+    with sealed.replacing(recording.entry) as temporary:
+        with temporary.open("wb") as file:
+            mcep, f0_hz = analysis.mcep, analysis.f0_hz
+            np.savez(file, mcep=mcep, f0_hz=f0_hz, period_ms=analysis.frame_period_ms)
+        sealed.seal_npz(temporary)
     return analysis
+
+
+def _read(path: Path) -> Analysis:
+    with np.load(path) as stored:
+        mcep, f0_hz, period_ms = (stored[name] for name in ("mcep", "f0_hz", "period_ms"))
+        return Analysis(mcep, f0_hz, np.ones(len(f0_hz), dtype=bool), float(period_ms))
 
 
 def _light(analysis: Analysis) -> Analysis:

@@ -13,6 +13,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from vcbench import regular_files
 from vcbench.errors import UsageError
 
 AUDIO_SUFFIXES = (".wav", ".flac")
@@ -127,7 +128,8 @@ def _text(path: Path) -> str:
     if path.suffix.lower() in AUDIO_SUFFIXES:
         raise UsageError(f"{path}: one audio file; valid: {_VALID}")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        content = regular_files.content(path, maximum_bytes=regular_files.MAXIMUM_TEXT_BYTES)
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{path}: not UTF-8 text: byte 0x{error.object[error.start]:02x} at {error.start}; "

@@ -19,6 +19,7 @@ from typing import Any
 
 from vcbench.errors import UsageError, did_you_mean
 from vcbench.plugins import Registry
+from vcbench.suite.bounds import refuse_endless
 from vcbench.suite.check import Component, System, check, one_line
 from vcbench.suite.compare import Compare
 from vcbench.suite.external import External
@@ -182,17 +183,23 @@ def load(
     budget: str | None = None,
     sets: Sequence[str] = (),
     seeds: Sequence[int] | None = None,
+    trust_plugins: bool = False,
 ) -> Suite:
     """Read and check a suite file, or the shipped suite of that name.
 
     Over the file come, in this order, `budget`, each of `sets` (`a.b=VALUE`) and `seeds`. Raises
     `UsageError` with one line for each problem, `file:line:column: what is wrong`. Budgets that
     were not asked for are checked too.
+
+    trust_plugins: whether the files under `plugins:` may be executed. Where they may not, what
+    their text tells is checked, options of which it tells nothing are taken as they are, and asking
+    the suite's registry for one of their plugins raises `UntrustedPlugin`.
     """
     sources = Sources(name_or_path)
     problems = sources.problems
     root = sources.merged(budget=budget, sets=sets, seeds=seeds)
-    registry = _registry(root, problems)
+    refuse_endless(root, [*sources.budgets.values()])
+    registry = _registry(root, problems, trusted=trust_plugins)
     checked, found = check(root, registry)
     problems += found
     if budget is not None and not sets:
@@ -228,7 +235,7 @@ def load(
     )
 
 
-def _registry(root: Node, problems: list[Problem]) -> Registry:
+def _registry(root: Node, problems: list[Problem], *, trusted: bool) -> Registry:
     """The plugins that `root` can name; a plugin file that cannot be used is a problem."""
     files: dict[Path, tuple[str, Node]] = {}
     for index, node in enumerate(root.items("plugins")):
@@ -241,10 +248,10 @@ def _registry(root: Node, problems: list[Problem]) -> Registry:
             problems.append(Problem(node.place, f"{where} is not a file"))
         else:
             files[path] = (where, node)
-    registry = Registry(files)
+    registry = Registry(files, trusted=trusted)
     for path, (where, node) in files.items():
         declared = [d for d in registry.declarations() if d.module == str(path)]
-        reasons = {d.problem for d in declared if d.problem}
+        reasons = {d.problem for d in declared if d.problem and path not in registry.hidden}
         for reason in reasons if declared else {"it registers no plugin"}:
             text = f"{where} cannot be used: {one_line(reason)}"
             problems.append(Problem(node.place, text))

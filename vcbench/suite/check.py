@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from vcbench.errors import PluginError, did_you_mean
+from vcbench.errors import PluginError, UntrustedPlugin, did_you_mean
 from vcbench.plugins import Kind, Registry
 from vcbench.signatures import options_of
 from vcbench.suite.compare import Compare, comparison
@@ -228,6 +228,8 @@ class _Checker:
             return None
         try:
             found = options_of(self.registry, kind, name.value)
+        except UntrustedPlugin:
+            return Component(name.value, {k: v for k, v in node.plain().items() if k != "name"})
         except PluginError as error:
             self.add(name, f"{label(path)}{one_line(error)}")
             return None

@@ -185,10 +185,10 @@ def locate(name_or_path: str, folder: Path) -> Path | None:
 def _not_found(name_or_path: str, place: Place) -> Problem:
     beside = f"{name_or_path}.yaml"
     # Of another kind of name even the question whether there is such a file may fail.
-    askable = name_or_path.isprintable() and 0 < len(name_or_path) < 200
-    here = askable and Path(beside).is_file()
+    is_name = name_or_path.isprintable() and 0 < len(name_or_path) < 200
+    here = is_name and Path(beside).is_file()
     hint = f"did you mean '{beside}'?" if here else did_you_mean(name_or_path, shipped_paths())
-    if askable and Path(name_or_path).is_dir():
+    if is_name and Path(name_or_path).is_dir():
         return Problem(place, f"{show(name_or_path)} is a folder; name a suite file; {hint}")
     return Problem(place, f"no file {show(name_or_path)}, nor a shipped suite of that name; {hint}")
 

@@ -93,9 +93,16 @@ class LossStage(_Keys):
 class Training(_Keys):
     """The CycleGAN-VC training recipe (Kaneko and Kameoka, 2017)."""
 
-    iterations: PositiveInt = Field(description="Updates of generators and of discriminators.")
-    batch_size: PositiveInt = Field(default=1, description="Crops of each speaker in a batch.")
-    segment_frames: int = Field(default=128, ge=16, description="Length of a crop, in frames.")
+    # Each has an end: what no training needs would first be seen when memory runs out.
+    iterations: PositiveInt = Field(
+        le=10**9, description="Updates of generators and of discriminators."
+    )
+    batch_size: PositiveInt = Field(
+        default=1, le=4096, description="Crops of each speaker in a batch."
+    )
+    segment_frames: int = Field(
+        default=128, ge=16, le=8192, description="Length of a crop, in frames."
+    )
     crops: Literal["fresh", "fixed"] = Field(
         default="fresh",
         description="fresh: a new random place each time; fixed: one random place an utterance.",
@@ -171,6 +178,7 @@ class Training(_Keys):
     )
     replay_buffer: NonNegativeInt = Field(
         default=0,
+        le=10**6,
         description="Fakes kept for each discriminator, of which it sees an old one half the time "
         "(Shrivastava et al., 2017); 0: none.",
     )
@@ -278,7 +286,9 @@ class SuiteKeys(_Keys):
         "given here are merged over it.",
     )
     plugins: tuple[str, ...] = Field(
-        default=(), description="Python files that register plugins, relative to this file."
+        default=(),
+        description="Python files that register plugins, relative to this file; `vcbench run` "
+        "executes them, `vcbench plan` only with --trust-plugins.",
     )
     corpus: ComponentKeys = Field(description="Where speech comes from.")
     pairs: tuple[PairName, ...] = Field(

@@ -52,8 +52,7 @@ def made_systems(root: Node) -> tuple[dict[str, Made], list[Problem]]:
     if not isinstance(base.value, dict):
         return {}, []
     one_at_a_time, grid = (_values(sweep.entries(key)) for key in ("one_at_a_time", "grid"))
-    total = sum(map(len, one_at_a_time.values()))
-    total += math.prod(map(len, grid.values())) if grid else 0
+    total = size(root)
     if not 1 <= total <= MAX_SYSTEMS:
         advice = "give fewer values" if total else "give values under one_at_a_time or grid"
         text = f"sweep: makes {total} systems; valid: 1 to {MAX_SYSTEMS}; {advice}"
@@ -69,6 +68,13 @@ def made_systems(root: Node) -> tuple[dict[str, Made], list[Problem]]:
         places = frozenset().union(*(value.places() for value in changes.values()))
         made[name] = Made(node, keys.base, places, in_grid)
     return made, problems
+
+
+def size(root: Node) -> int:
+    """How many systems the suite's sweep makes, whatever else is wrong with it."""
+    one_at_a_time, grid = (root.entries("sweep", key) for key in ("one_at_a_time", "grid"))
+    alone = sum(len(values.items()) for values in one_at_a_time.values())
+    return alone + (math.prod(len(values.items()) for values in grid.values()) if grid else 0)
 
 
 def _values(keys: Mapping[str, Node]) -> dict[str, list[Node]]:

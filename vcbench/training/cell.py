@@ -2,28 +2,30 @@
 
 A cell names its plugins, not their code, and the feature files that it reads. It holds no path of
 the corpus and needs neither the suite file nor the speech packages, so it can be copied to a GPU
-machine together with the features and run there with `python -m vcbench.training CELL.json`.
+machine together with the features and run there with `python -m vcbench.cell CELL.json`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from vcbench import fingerprint
-from vcbench.errors import DataError
+from vcbench import fingerprint, regular_files
+from vcbench.errors import CellFailure, DataError
 from vcbench.plugins import Kind, Registry
 from vcbench.signatures import source_files_of
+from vcbench.typed import is_typed
 
 # Editing any of these changes what training computes.
 _TRAINING_SOURCES = (
+    "vcbench.cell",
     "vcbench.normalization",
     "vcbench.plugins",
-    "vcbench.training.__main__",
     "vcbench.training.averaging",
     "vcbench.training.cell",
     "vcbench.training.checkpoint",
@@ -47,6 +49,13 @@ _TRAINING_SOURCES = (
     "vcbench.training.streams",
 )
 
+
+def packages_of_training(plugin_sources: Iterable[Path]) -> dict[str, str | None]:
+    """{package: version} of what training with these plugins computes with."""
+    always = {package: metadata.version(package) for package in ("torch", "numpy")}
+    return fingerprint.packages_of(plugin_sources) | always
+
+
 # Of a recipe, what decides how training changes over time, and nothing else.
 SCHEDULE = (
     "iterations",
@@ -58,6 +67,9 @@ SCHEDULE = (
     "identity_until",
     "loss_stages",
 )
+
+
+_KEY = re.compile(r"[0-9a-f]{16}-[0-9a-f]{48}")  # what `Cell.key` gives
 
 
 @dataclass(frozen=True)
@@ -203,17 +215,38 @@ class Cell:
         return f"{family[:16]}-{fingerprint.of_json([self.identity(), code])[:48]}"
 
     def code(self, registry: Registry) -> str:
-        """SHA-256 of the source of training and of the three plugins with what they import, and of
-        the versions of PyTorch and NumPy."""
+        """SHA-256 of the source of training and of the three plugins with what they import of their
+        project, and of the versions of PyTorch, NumPy and what else the plugins import."""
+        files = self._plugin_sources(registry)
+        code = [fingerprint.of_sources(_TRAINING_SOURCES), fingerprint.of_sources(files)]
+        return fingerprint.of_json([code, packages_of_training(files)])
+
+    def checked_code(self, registry: Registry, folder: Path) -> str:
+        """`self.code`, once what it is made of has been imported.
+
+        Raises `CellFailure` if `folder` is called by another key than it gives: somebody edited a
+        plugin, or installed another version, after the run had been planned, and what would be
+        computed is not what the folder is named by.
+        """
+        code = self.code(registry)
+        if _KEY.fullmatch(folder.name) and self.key(registry, code=code) != folder.name:
+            raise CellFailure(
+                f"{self.id}: the source of its plugins, or of vcbench, or the version of a package "
+                "has changed since the run was planned; the same command plans anew"
+            )
+        return code
+
+    def packages(self, registry: Registry) -> dict[str, str | None]:
+        """{package: version} of what `code` covers."""
+        return packages_of_training(self._plugin_sources(registry))
+
+    def _plugin_sources(self, registry: Registry) -> set[Path]:
         plugins: tuple[tuple[Kind, str], ...] = (
             ("generator", self.generator.name),
             ("discriminator", self.discriminator.name),
             ("objective", self.objective.name),
         )
-        files = {path for plugin in plugins for path in source_files_of(registry, *plugin)}
-        code = [fingerprint.of_sources(_TRAINING_SOURCES), fingerprint.of_sources(files)]
-        versions = [metadata.version(package) for package in ("torch", "numpy")]
-        return fingerprint.of_json([code, versions])
+        return {path for plugin in plugins for path in source_files_of(registry, *plugin)}
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict; `from_json` reads it back."""
@@ -223,10 +256,14 @@ class Cell:
     def read(cls, path: Path) -> Cell:
         """The cell in a JSON file; raises `DataError` if there is none."""
         try:
-            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+            text = regular_files.content(path, maximum_bytes=regular_files.MAXIMUM_TEXT_BYTES)
+            cell = cls.from_json(json.loads(text))
+            if not is_typed(cell, cls):
+                raise ValueError("a value of another type than it must have")
+            return cell
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(
                 f"{path}: not a cell of this version of vcbench ({type(error).__name__}: {error})"
             ) from None

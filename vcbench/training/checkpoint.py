@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,10 @@ import torch
 
 from vcbench.errors import CellFailure, DataError
 from vcbench.normalization import SpeakerStatistics
+from vcbench.sealed import temporary_of, unpacks_to_more
 from vcbench.training.cell import Cell
-from vcbench.training.files import previous_of, temporary_of
+from vcbench.training.files import previous_of
+from vcbench.typed import is_typed
 
 FORMAT = "vcbench-checkpoint-2"
 
@@ -130,7 +134,7 @@ class Checkpoint:
                 generator_sha256=stored["generator_sha256"],
                 seconds=stored["seconds"],
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ForeignCheckpoint(
                 f"{path}: written by another version of vcbench "
                 f"({type(error).__name__}: {_one_line(error)})"
@@ -162,9 +166,26 @@ def iteration_of(path: Path) -> int | None:
     """Updates done in a checkpoint, or None if there is none of ours: without reading the weights
     and without looking at the checksums, so in milliseconds."""
     try:
+        _refuse_bomb(path)
         return int(_read(path, device="cpu", mmap=True)["iteration"])
     except (DataError, KeyError, TypeError, ValueError):
         return None
+
+
+def cell_of(path: Path) -> Cell:
+    """The cell that a checkpoint was trained for, without reading the weights and without looking
+    at the checksums; raises `DataError` if there is none of ours."""
+    _refuse_bomb(path)
+    try:
+        cell = Cell.from_json(_read(path, device="cpu", mmap=True)["cell"])
+        if not is_typed(cell, Cell):
+            raise ValueError("a value of another type than it must have")
+        cell.to_json()  # its options are JSON too
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ForeignCheckpoint(
+            f"{path}: names no cell of this version of vcbench ({type(error).__name__})"
+        ) from None
+    return cell
 
 
 def _read(path: Path, *, device: str, mmap: bool = False) -> dict[str, Any]:
@@ -184,19 +205,34 @@ def _read(path: Path, *, device: str, mmap: bool = False) -> dict[str, Any]:
 
 def _verify(path: Path) -> None:
     """Compare every record of the archive with its CRC-32."""
+    _refuse_bomb(path)
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        torn = archive.testzip()
+    if torn is not None:
+        raise UnusableCheckpoint(
+            f"{path}: not a readable checkpoint: damaged (checksum of {_one_line(torn)})"
+        )
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Reading takes no more memory than the file's size; of a good one this takes milliseconds."""
+    with _reading(path):
+        is_bomb = unpacks_to_more(path)
+    if is_bomb:
+        raise UnusableCheckpoint(f"{path}: unpacks to more than its size, as no checkpoint does")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever reading a zip archive raises as the errors of `Checkpoint.load`."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            torn = archive.testzip()
+        yield
     except FileNotFoundError:
         raise DataError(f"{path}: no such checkpoint") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except Exception as error:  # damaged headers can make the reader raise anything
         raise _damaged(path, error) from None
-    if torn is not None:
-        raise UnusableCheckpoint(
-            f"{path}: not a readable checkpoint: damaged (checksum of {_one_line(torn)})"
-        )
 
 
 def _damaged(path: Path, error: Exception) -> UnusableCheckpoint:

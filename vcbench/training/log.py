@@ -12,16 +12,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vcbench import sealed
 from vcbench.errors import CellFailure
 from vcbench.training.cell import Cell
-from vcbench.training.files import LOG, replace_text
+from vcbench.training.files import LOG
 from vcbench.training.schedule import learning_rate_factor
+from vcbench.typed import is_typed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 # Iterations of which the losses may wait on the device: reading them makes a GPU wait.
 UNREAD = 1000
+# A line has a dozen values; a stranger's may take up all memory when it is parsed.
+_LONGEST_LINE = 10_000
 
 
 class TrainingLog:
@@ -129,7 +133,7 @@ class TrainingLog:
 
     def restore(self, text: str, pending: Mapping[str, tuple[float, int]]) -> None:
         """Go back to a checkpoint: to its lines, and its sums."""
-        replace_text(self.path, text)
+        sealed.write_text(self.path, text)
         self._sums = dict(pending)
         self._restart_clock()
 
@@ -149,16 +153,32 @@ class TrainingLog:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """Whole lines of the log in a cell's folder; what a kill left half written is dropped."""
-    lines: list[dict[str, Any]] = []
+    """Lines of the log in a cell's folder; what a kill left half written is dropped, as is what no
+    training writes."""
     path = folder / LOG
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-    return lines
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return [line for text in file if (line := line_of(text)) is not None]
+
+
+def line_of(text: str) -> dict[str, Any] | None:
+    """What a line of a log says, or None if it is none: an iteration, and named numbers."""
+    if len(text) > _LONGEST_LINE:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or type(found.get("iteration")) is not int:
+        return None
+    are_sane = (name.isprintable() and is_number(value) for name, value in found.items())
+    return found if all(are_sane) else None
+
+
+def is_number(value: object) -> bool:
+    """Whether a JSON value is a number that tables can hold, which an infinite one is."""
+    return type(value) is float or is_typed(value, float)
 
 
 def last_line(folder: Path) -> dict[str, Any]:
@@ -169,11 +189,8 @@ def last_line(folder: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 2000))
         for line in reversed(file.read().decode(errors="replace").splitlines()):
-            try:
-                found = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            if isinstance(found, dict) and losses_in(found):
+            found = line_of(line)
+            if found is not None and losses_in(found):
                 return found
     return {}
 

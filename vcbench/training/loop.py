@@ -28,7 +28,7 @@ from vcbench.training.checkpoint import (
 from vcbench.training.crops import chained
 from vcbench.training.determinism import deterministic
 from vcbench.training.extension import extended, obstacle
-from vcbench.training.files import CHECKPOINT, EXTENDED, STATUS, remove_abandoned, write_json
+from vcbench.training.files import CHECKPOINT, EXTENDED, STATUS, remove_abandoned, write_status
 from vcbench.training.log import TrainingLog
 from vcbench.training.models import Networks, build_networks, build_objective, isolated_rng
 from vcbench.training.precision import float32_products
@@ -68,6 +68,8 @@ def train(
         if cell.recipe.conversion_weights == "best":
             _refuse_unvalidated(cell, speech)
         gan = _build(cell, registry)
+        # Now that all is imported: what is edited later is not what trains here.
+        trained_by = cell.checked_code(registry, folder.resolve())
         log = TrainingLog(folder, cell)
         generator = registry.get("generator", cell.generator.name)
         code = fingerprint.of_sources(generator.source_files)
@@ -120,8 +122,11 @@ def train(
         "crop_stream_sha256": history.crops_sha256,
         "device": cell.device,
         "threads": torch.get_num_threads(),
+        # What it was trained with, where it was trained: results travel.
+        "code": trained_by,
+        "packages": cell.packages(registry),
     }
-    write_json(folder / STATUS, status)
+    write_status(folder, status)
     return status
 
 

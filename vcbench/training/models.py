@@ -118,8 +118,9 @@ def conversion_networks(checkpoint: Checkpoint, registry: Registry) -> Networks:
     cell, training = checkpoint.cell, checkpoint.training
     networks = build_networks(cell, registry)
     try:
+        # What a stranger's file holds may be no mapping at all.
         networks.load_state_dict({**training["networks"], **training["conversion"]["weights"]})
-    except RuntimeError:
+    except (RuntimeError, KeyError, TypeError, AttributeError):
         raise DataError(
             f"{cell.id}: the checkpoint's weights do not fit generator '{cell.generator.name}' and "
             f"discriminator '{cell.discriminator.name}' as their source is now; train it again"
