@@ -21,7 +21,7 @@ import torch
 from vcbench.threads import torch_threads
 
 PAIRS = 30
-MOST_PAIRS = 240  # where a verdict stays unsure
+MOST_PAIRS = 480  # where a verdict stays unsure
 TOLERANCE = 0.05  # how much slower is not called slower
 WARM_UP = 5  # calls of each function that are not counted: the engine records CUDA graphs in them
 # A sample lasts this long at least, several calls in it if need be: a thousand times what reading
