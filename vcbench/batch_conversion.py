@@ -27,6 +27,7 @@ _SOURCES = (
     "vcbench.conversion",
     "vcbench.conversion_tasks",
     "vcbench.dtw",
+    "vcbench.mapped",
     "vcbench.normalization",
     "vcbench.parallel_gmm",
     "vcbench.threads",

@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
             )
         folder = options.folder or options.cell.parent
         try:
-            lock = locks.take(folder, on_lost=_give_way, stop_requested=lambda: bool(stops))
+            lock = locks.take(folder, on_lost=give_way, stop_requested=lambda: bool(stops))
         except OSError as error:
             raise CellFailure(f"{folder}: cannot be written ({error.strerror})") from None
         if isinstance(lock, locks.Owner):
@@ -83,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _give_way() -> None:
+def give_way() -> None:
     """Another process has taken the cell over, this one having been held up for long."""
     print("another process has taken this cell over; this one ends", file=sys.stderr, flush=True)
     os._exit(BUSY)  # at once: whatever it did now, it would do to the other's files

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vcbench import audio, features, sealed, world
+from vcbench import audio, features, mapped, sealed, world
 from vcbench.conversion import Mapping, VoiceConverter, trained_converter, unchanged
 from vcbench.errors import DataError
 from vcbench.normalization import SpeakerStatistics
@@ -103,9 +103,13 @@ def moving_average(mcep: Array, n_frames: int) -> Array:
 
 def _trained(task: ConversionTask, path: Path) -> Renderer:
     from vcbench.plugins import Registry
+    from vcbench.training.cell import Cell
     from vcbench.training.checkpoint import Checkpoint, UnusableCheckpoint
-    from vcbench.training.files import ELSEWHERE
+    from vcbench.training.files import CELL, ELSEWHERE
 
+    kept = path.with_name(mapped.MAPPED)
+    if kept.exists():  # trained on another machine, from which no weights came back
+        return mapped.speech_of(kept, Cell.read(path.with_name(CELL)), task.direction)
     registry = Registry(task.plugin_files)
     if not path.exists() and path.with_name(ELSEWHERE).exists():
         raise DataError(

@@ -44,7 +44,10 @@ def machine(device: str) -> dict[str, Any]:
         "cpu_count": default_jobs(),
         "memory_gib": round(memory, 1),
         "isa": torch.backends.cpu.get_cpu_capability(),
-        "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
+        # What was trained elsewhere may be converted where there is no GPU.
+        "gpu": torch.cuda.get_device_name()
+        if device == "cuda" and torch.cuda.is_available()
+        else None,
     }
 
 

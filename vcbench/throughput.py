@@ -16,14 +16,20 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vcbench import child
 from vcbench.errors import VcbenchError
 from vcbench.training.files import CELL, CHECKPOINT
 
+if TYPE_CHECKING:
+    from vcbench.plugins import Registry
+    from vcbench.training.cell import Cell
+
 LIMIT_S = 1800.0  # for one system: nothing hangs for ever
 FRAMES = 128  # of the generator's input, as in the paper's figure
+# In the folder of a cell that was trained on another machine: the rows measured there.
+THERE = "throughput.json"
 
 Row = dict[str, Any]
 
@@ -43,6 +49,8 @@ def measure_in_process(
     define the system: what the stored cell names, which may be somebody else's, is not executed.
     Raises `VcbenchError` with the last line of what the process said.
     """
+    if (cell_folder / THERE).exists():
+        return list(json.loads((cell_folder / THERE).read_text(encoding="utf-8")))
     settings = ["--seconds", seconds, "--threads", threads]
     settings += [part for file in plugin_files for part in ("--plugin", file)]
     command = child.command("vcbench.throughput", cell_folder, wav, *settings)
@@ -75,29 +83,45 @@ def measure(
     cell_folder: Path, wav: Path, *, seconds: float, plugin_files: Sequence[str] = ()
 ) -> list[Row]:
     """All rows of one system, see `measure_in_process`; takes the whole process for itself."""
-    import torch
-
     from vcbench.conversion import trained_converter
-    from vcbench.inspection import count_macs
     from vcbench.plugins import Registry
     from vcbench.training.cell import Cell
     from vcbench.training.checkpoint import Checkpoint
-    from vcbench.training.models import build_networks, build_objective, count_parameters
-    from vcbench.training.step import CycleGan
 
     cell = Cell.read(cell_folder / CELL)
     registry = Registry(plugin_files)
+    rows = measure_networks(cell, registry, cell_folder, seconds=seconds)
+    if not (cell_folder / CHECKPOINT).exists():  # it stayed where it was trained
+        return rows
+    # Loaded only now: a checkpoint's weights and moments are no part of what training takes.
+    checkpoint = Checkpoint.load(cell_folder / CHECKPOINT)
+    convert = trained_converter(
+        checkpoint, registry, f"{cell.source}>{cell.target}", device=cell.device
+    )
+    factors = _conversion_factors(convert, wav, seconds)
+    return rows + _spread(cell, "conversion", "real_time_factor", factors, "s/s")
+
+
+def measure_networks(
+    cell: Cell, registry: Registry, cell_folder: Path, *, seconds: float
+) -> list[Row]:
+    """The rows of model, training and generator; needs PyTorch and NumPy alone.
+
+    Raises `VcbenchError` if the registry's plugins are not those that `cell_folder` was made with.
+    """
+    import torch
+
+    from vcbench.inspection import count_macs
+    from vcbench.training.models import build_networks, build_objective, count_parameters
+    from vcbench.training.step import CycleGan
+
     rows: list[Row] = []
 
     def add(phase: str, metric: str, value: float, unit: str) -> None:
-        row = {"system": cell.system, "device": cell.device, "phase": phase}
-        rows.append({**row, "metric": metric, "value": value, "unit": unit})
+        rows.append(_row(cell, phase, metric, value, unit))
 
     def add_spread(phase: str, metric: str, values: list[float], unit: str) -> None:
-        low, middle, high = _quartiles(values)
-        add(phase, metric, middle, unit)
-        add(phase, f"{metric}_p25", low, unit)
-        add(phase, f"{metric}_p75", high, unit)
+        rows.extend(_spread(cell, phase, metric, values, unit))
 
     networks = build_networks(cell, registry).to(cell.device)
     generator = networks.source_to_target
@@ -133,17 +157,21 @@ def measure(
     add_spread("generator", "frames_per_second", [FRAMES / d for d in durations], "frames/s")
     real_time = [d / (FRAMES * frame_s) for d in durations]
     add_spread("generator", "real_time_factor", real_time, "s/s")
-
-    if not (cell_folder / CHECKPOINT).exists():  # it stayed where it was trained
-        return rows
-    # Loaded only now: a checkpoint's weights and moments are no part of what training takes.
-    checkpoint = Checkpoint.load(cell_folder / CHECKPOINT)
-    convert = trained_converter(
-        checkpoint, registry, f"{cell.source}>{cell.target}", device=cell.device
-    )
-    factors = _conversion_factors(convert, wav, seconds)
-    add_spread("conversion", "real_time_factor", factors, "s/s")
     return rows
+
+
+def _row(cell: Cell, phase: str, metric: str, value: float, unit: str) -> Row:
+    row = {"system": cell.system, "device": cell.device, "phase": phase}
+    return {**row, "metric": metric, "value": value, "unit": unit}
+
+
+def _spread(cell: Cell, phase: str, metric: str, values: list[float], unit: str) -> list[Row]:
+    """A median and its quartiles."""
+    low, middle, high = _quartiles(values)
+    return [
+        _row(cell, phase, name, value, unit)
+        for name, value in ((metric, middle), (f"{metric}_p25", low), (f"{metric}_p75", high))
+    ]
 
 
 def _conversion_factors(convert: Any, wav: Path, seconds: float) -> list[float]:

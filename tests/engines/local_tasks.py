@@ -38,6 +38,14 @@ def alive(pid: int) -> bool:
     return processes.started(pid) is not None
 
 
+def dies(pid: int) -> bool:
+    """Whether a process that was killed is gone: whose child it is not, that takes a moment."""
+    deadline = time.monotonic() + 10
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not alive(pid)
+
+
 def interrupt_once(paths: list[Path]) -> Callable[[Sequence[TrainingTask]], None]:
     """Raises KeyboardInterrupt as soon as all of `paths` exist."""
     deadline = time.monotonic() + 60

@@ -19,6 +19,7 @@ from vcbench import store
 # Who looks at the time of day, and what for.
 TIME_OF_DAY = {
     "cache.py": "`vcbench cache` says how long ago",
+    "carry/bringing.py": "names a file",
     "cli/cache.py": "`vcbench cache gc` deletes what was not used for so long",
     "engines/slurm.py": "names a folder",
     "failures.py": "tells people when",

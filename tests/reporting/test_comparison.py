@@ -34,7 +34,7 @@ def run_of(effects: Mapping[str, float], n_seeds: int, **options: Any) -> Synthe
         "pairs": ("SF1-TM3",),
         "luck": 0.2,
         "samples": False,
-        "baselines": {"mean-variance": 0.0},
+        "baselines": {"mean-variance": 9.0},  # which every system beats
         "compare": against(*effects),
     }
     return SyntheticRun(effects=effects, **{**defaults, **options})
@@ -72,6 +72,19 @@ def test_a_large_effect_is_told_with_direction_size_and_interval(
     assert answer(board) == (
         f"none {verb} MCD by {abs(found.mean):.2f} dB [{low:.2f}, {high:.2f}] against sigmoid."
     )
+
+
+def test_where_nothing_beats_the_untrained_conversion_that_is_said_first(
+    leaderboard_of: Build,
+) -> None:
+    effects = {"sigmoid": 0.5, "none": 1.5}
+    untrained = {"mean-variance": 0.0}
+    text = answer(leaderboard_of(run_of(effects, 8, baselines=untrained)))
+    assert text.startswith("No trained system beats the untrained mean-variance on MCD (")
+    assert ". none raises MCD by " in text
+    asked = against("mean-variance", "none")  # then that is the answer
+    said = answer(leaderboard_of(run_of(effects, 8, baselines=untrained, compare=asked)))
+    assert said.startswith("none raises MCD by ")
 
 
 def test_differences_are_those_over_seeds_and_in_every_metric(tmp_path: Path) -> None:
@@ -224,7 +237,8 @@ def test_a_metric_that_was_not_scored_is_said_so(leaderboard_of: Build) -> None:
 
 
 def test_where_higher_is_better_more_is_better(tmp_path: Path) -> None:
-    folder = run_of({"a": 0.0, "b": 4.0}, 6).write(tmp_path / "run")
+    run = run_of({"a": 0.0, "b": 4.0}, 6, baselines={"mean-variance": -1.0})
+    folder = run.write(tmp_path / "run")
     manifest = folder / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"better": "lower"', '"better": "higher"'))
     board = build(read_run(folder))
@@ -233,7 +247,8 @@ def test_where_higher_is_better_more_is_better(tmp_path: Path) -> None:
 
 
 def test_an_untrained_baseline_needs_no_seeds_of_its_own(leaderboard_of: Build) -> None:
-    run = run_of({"a": -3.0}, 6, compare=against("mean-variance", "a"))
+    untrained = {"mean-variance": 0.0}
+    run = run_of({"a": -3.0}, 6, compare=against("mean-variance", "a"), baselines=untrained)
     assert answer(leaderboard_of(run)).startswith("a lowers MCD by 1.")
 
 

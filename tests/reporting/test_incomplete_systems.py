@@ -118,8 +118,8 @@ def test_a_note_on_what_does_not_beat_the_reference_names_the_untested_apart(
     assert marks(board.row("behind")) == ["†"] and marks(board.row("lost")) == []
     (note,) = (n for n in notes(board) if n.startswith("†"))
     assert note.startswith(
-        "† in this run does not beat the untrained mean-variance on MCD (paired over the same "
-        "sentences, sign-flip test over sentences, Holm over 3 systems): behind +0."
+        "† under-trained: in this run not shown to beat the untrained mean-variance on MCD (paired "
+        "over the same sentences, sign-flip test over sentences, Holm over 3 systems): behind +0."
     )
     assert note.split(". All others that are complete beat it (p = 0.")[1].endswith(
         ". Not tested, because incomplete: lost."

@@ -329,4 +329,4 @@ def test_a_complete_system_that_is_behind_the_reference_is_marked(tmp_path: Path
     render(folder)
     found = read((folder / "index.html").read_text(encoding="utf-8"))
     remarks = [e.text for e in found.one("section", id="leaderboard").all("span", class_="remark")]
-    assert len(remarks) == 1 and remarks[0].startswith("† does not beat mean-variance (+0.")
+    assert len(remarks) == 1 and remarks[0].startswith("† not shown to beat mean-variance (+0.")

@@ -22,7 +22,7 @@ def test_every_suite_file_is_shipped_but_bases() -> None:
     files = {path for path in FOLDER.rglob("*.yaml") if not path.name.startswith("_")}
     assert set(shipped_paths().values()) == files
     assert [name for name, _ in shipped()] == list(shipped_paths())
-    assert list(shipped_paths())[:2] == ["demo", "vcc2016"]
+    assert list(shipped_paths())[:3] == ["demo", "reference", "vcc2016"]
     for name, path in shipped_paths().items():
         assert path == FOLDER / f"{name}.yaml"
         assert shipped_path(name) == path

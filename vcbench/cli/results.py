@@ -160,31 +160,11 @@ def _import(args: argparse.Namespace) -> int:
 
 def _plan(args: argparse.Namespace) -> Plan:
     """The plan of the suite, whether or not what it is trained on is here."""
-    from vcbench import paths, planning, suite
     from vcbench.suite_files import require_known
-    from vcbench.terminal import progress_bars
 
-    loaded = suite.load(
-        args.suite,
-        budget=args.budget,
-        sets=args.set,
-        seeds=args.seeds,
-        trust_plugins=args.trust_plugins,
-    )
-    wanted = args.device
-    device = suite_arguments.resolve_device(wanted) if wanted == "auto" else wanted
     if args.fresh:
         raise UsageError("--fresh: results that are to be trained again cannot be taken anywhere")
-    with progress_bars() as progress:
-        plan = planning.make_plan(
-            loaded,
-            data_dir=paths.data_dir(args.data),
-            cache_dir=paths.writable_cache_dir(),
-            device=device,
-            deterministic=args.deterministic,
-            only=args.only,
-            progress=progress,
-        )
+    plan = suite_arguments.any_plan_of(args, trust_plugins=args.trust_plugins)
     require_known(plan)
     return plan
 

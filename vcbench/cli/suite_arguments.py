@@ -55,12 +55,21 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 
 
 def plan_of(args: argparse.Namespace, *, trust_plugins: bool) -> Plan:
-    """The plan that the arguments describe; `trust_plugins` as in `vcbench.suite.load`."""
+    """The plan that the arguments describe, which can be done here; `trust_plugins` as in
+    `vcbench.suite.load`."""
+    if args.jobs is not None and args.jobs < 1:
+        raise UsageError(f"--jobs {args.jobs}: must be at least 1, the cells trained at a time")
+    plan = any_plan_of(args, trust_plugins=trust_plugins)
+    if args.engine == "local" and not all(planned.done for planned in plan.cells):
+        resolve_device(args.device)
+    return plan
+
+
+def any_plan_of(args: argparse.Namespace, *, trust_plugins: bool) -> Plan:
+    """As `plan_of`, whether or not there is here what it is trained on."""
     from vcbench import paths, planning, suite
     from vcbench.terminal import progress_bars
 
-    if args.jobs is not None and args.jobs < 1:
-        raise UsageError(f"--jobs {args.jobs}: must be at least 1, the cells trained at a time")
     loaded = suite.load(
         args.suite,
         budget=args.budget,
@@ -72,7 +81,7 @@ def plan_of(args: argparse.Namespace, *, trust_plugins: bool) -> Plan:
     # whether a cluster has one cannot be seen from here.
     device = resolve_device(args.device) if args.device == "auto" else args.device
     with progress_bars() as progress:
-        plan = planning.make_plan(
+        return planning.make_plan(
             loaded,
             data_dir=paths.data_dir(args.data),
             cache_dir=paths.writable_cache_dir(),
@@ -82,9 +91,6 @@ def plan_of(args: argparse.Namespace, *, trust_plugins: bool) -> Plan:
             fresh=args.fresh,
             progress=progress,
         )
-    if args.engine == "local" and not all(planned.done for planned in plan.cells):
-        resolve_device(args.device)
-    return plan
 
 
 def jobs_of(args: argparse.Namespace, plan: Plan) -> int:

@@ -2,7 +2,8 @@
 
 A suite that says what it compares is answered by `vcbench.reporting.verdict`; any other by who
 leads, and by how much. With fewer than `MIN_SEEDS` seeds nobody leads: the sentence says what was
-lowest in this run.
+lowest in this run. Where nothing beats the untrained conversion, either says that first: a table of
+what has not learnt compares nothing.
 """
 
 from __future__ import annotations
@@ -31,11 +32,22 @@ def sentences(leaderboard: Leaderboard) -> list[str]:
     """The sentences of the answer."""
     comparison = leaderboard.comparison
     if comparison is not None and leaderboard.columns:
-        said = [verdict(comparison, leaderboard)]
+        asked = REFERENCE in comparison.systems  # then the verdict tells
+        said = [] if asked else _nothing_learnt(leaderboard)
+        said.append(verdict(comparison, leaderboard))
         if any(c.key == comparison.column.key for c in leaderboard.columns):
             said += power(comparison, leaderboard)
         return [*said, *saturation(leaderboard)]
     return [_who_leads(leaderboard), *_power(leaderboard)]
+
+
+def _nothing_learnt(leaderboard: Leaderboard) -> list[str]:
+    """One sentence where no trained system beats the untrained conversion, or none."""
+    column = leaderboard.ranked_by
+    known = [row for row in leaderboard.ranked if row.beats_reference is not None]
+    if column is None or not known or any(row.beats_reference for row in known):
+        return []
+    return [_nothing_beats(leaderboard, known[0], column, decimals_of(leaderboard, column))]
 
 
 def _who_leads(leaderboard: Leaderboard) -> str:
@@ -47,12 +59,10 @@ def _who_leads(leaderboard: Leaderboard) -> str:
     if not leaderboard.ranked:
         reasons = fmt.listing(f"{row.system} ({row.unranked})" for row in leaderboard.trained)
         return f"No trained system can be ranked: {reasons}."
-    decimals = decimals_of(leaderboard, column)
-    best = leaderboard.ranked[0]
-    known = [row for row in leaderboard.ranked if row.beats_reference is not None]
-    if known and not any(row.beats_reference for row in known):
-        return _nothing_beats(leaderboard, best, column, decimals)
-    return _leads(leaderboard, best, column, decimals)
+    nothing = _nothing_learnt(leaderboard)
+    if nothing:
+        return nothing[0]
+    return _leads(leaderboard, leaderboard.ranked[0], column, decimals_of(leaderboard, column))
 
 
 def intervals(leaderboard: Leaderboard) -> str:

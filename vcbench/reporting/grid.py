@@ -113,7 +113,9 @@ def header(column: Column) -> str:
 
 def marks(row: Row) -> list[str]:
     """The signs after a system's name."""
-    signs = [NOT_BETTER] if row.beats_reference is False else []
+    # Where sentences are too few to tell, it is not shown either. What is incomplete is not tested.
+    tested = row.versus_reference is not None and row.rank is not None
+    signs = [NOT_BETTER] if tested and not row.beats_reference else []
     return [*signs, UNHEALTHY] if row.health else signs
 
 
@@ -194,9 +196,9 @@ def reference_note(leaderboard: Leaderboard) -> str:
     untold = [row for row in compared if row.beats_reference is None]
     if untold:
         return (
-            f"Too few sentences to tell which of {fmt.count_of(k, 'trained system')} "
-            f"beats the untrained {REFERENCE} on {label}: a sign-flip test needs {needed(k)}."
-            f"{apart}"
+            f"{NOT_BETTER} not shown to beat the untrained {REFERENCE}: too few sentences to tell "
+            f"which of {fmt.count_of(k, 'trained system')} beats it on {label}; a sign-flip test "
+            f"needs {needed(k)}.{apart}"
         )
     over_seeds = all(r.versus_reference and r.versus_reference.over_seeds for r in compared)
     test = "t test over seeds and sentences" if over_seeds else "sign-flip test over sentences"
@@ -215,8 +217,9 @@ def reference_note(leaderboard: Leaderboard) -> str:
         return f"{text[0].upper()}{text[1:]}" if over_seeds else f"In this run, {text}"
     marked = [row for row in compared if not row.beats_reference]
     listed = "; ".join(f"{r.system} {reference_gap(leaderboard, r)}" for r in marked)
-    text = f"{NOT_BETTER} {'' if over_seeds else 'in this run '}does not beat the untrained "
-    text += f"{REFERENCE} on {label} ({how}): {fmt.one_line(listed)}."
+    under = "under-trained: " * all(row.kind == "trained" for row in marked)
+    text = f"{NOT_BETTER} {under}{'' if over_seeds else 'in this run '}not shown to beat "
+    text += f"the untrained {REFERENCE} on {label} ({how}): {fmt.one_line(listed)}."
     if beaten:
         text += f" All others{' that are complete' if others else ''} beat it ({at_most})."
     return f"{text}{apart}"

@@ -30,6 +30,7 @@ from vcbench.reporting.grid import (
     effect_columns,
     effect_decimals,
     header,
+    marks,
     notes,
     reference_gap,
 )
@@ -221,9 +222,9 @@ def _row(
     leaderboard: Leaderboard, row: Row, look: dict[str, Style], tracks: dict[str, _Track]
 ) -> dict[str, Any]:
     remarks = []
-    if row.beats_reference is False:
+    if NOT_BETTER in marks(row):
         gap = reference_gap(leaderboard, row)
-        remarks.append(f"{NOT_BETTER} does not beat {REFERENCE} ({gap})")
+        remarks.append(f"{NOT_BETTER} not shown to beat {REFERENCE} ({gap})")
     if row.health:
         remarks.append(f"{UNHEALTHY} {fmt.count_of(len(row.health), 'training flag')}, see below")
     if row.unranked:

@@ -356,7 +356,7 @@ def _terminal_caption(leaderboard: Leaderboard, n_hidden: int) -> str:
     signs = {sign for row in leaderboard.rows for sign in marks(row)}
     lines = [f"protocol {protocols}; mean [95 % interval]"]
     if NOT_BETTER in signs:
-        lines.append(f"{NOT_BETTER} does not beat the untrained {REFERENCE}")
+        lines.append(f"{NOT_BETTER} not shown to beat {REFERENCE}")
     if UNHEALTHY in signs:
         lines.append(f"{UNHEALTHY} trouble in training, see the page")
     if n_hidden:
