@@ -114,13 +114,17 @@ class Results:
 
     @cached_property
     def directions(self) -> dict[tuple[str, str, str, str], Row]:
-        keys = ("system", "direction", "metric", "protocol")
-        return {tuple(r[k] for k in keys): r for r in self.table("tables/directions.csv")}  # type: ignore[misc]
+        return {
+            (row["system"], row["direction"], row["metric"], row["protocol"]): row
+            for row in self.table("tables/directions.csv")
+        }
 
     @cached_property
     def effects(self) -> dict[tuple[str, str, str], Row]:
-        keys = ("system", "metric", "protocol")
-        return {tuple(r[k] for k in keys): r for r in self.table("tables/effects.csv")}  # type: ignore[misc]
+        return {
+            (row["system"], row["metric"], row["protocol"]): row
+            for row in self.table("tables/effects.csv")
+        }
 
     @cached_property
     def checks(self) -> list[Row]:
