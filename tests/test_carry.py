@@ -23,6 +23,7 @@ from tiny_cells import tiny_cell
 
 import vcbench
 from vcbench import environment, locks, mapped, sittings
+from vcbench.carry import unpack as unpacking
 from vcbench.carry.__main__ import main
 from vcbench.carry.pack_names import folder_of
 from vcbench.errors import DataError
@@ -357,3 +358,14 @@ def test_answers_are_computed_on_the_cpu_wherever_a_cell_was_trained(
         assert {n: found[n].tolist() for n in found.files} == {
             n: answer.astype(np.float16).tolist() for n, answer in expected.items()
         }
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "null", "{}", '{"torch": "2", "numpy": 1}'])
+def test_a_machine_that_cannot_be_read_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        info = tarfile.TarInfo("0-0/machine.json")
+        info.size = len(text)
+        archive.addfile(info, io.BytesIO(text.encode()))
+    with pytest.raises(DataError, match=r"0-0/machine\.json is not what `train\.py` writes"):
+        unpacking._machine(path, "0-0")

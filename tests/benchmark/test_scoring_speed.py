@@ -168,7 +168,7 @@ def compiled_dtw_path() -> Callable[[Array, Array], WarpingPath]:
     import numba
 
     @numba.njit
-    def path(reference, converted):  # type: ignore[no-untyped-def]
+    def path(reference: Array, converted: Array) -> WarpingPath:
         n, d = reference.shape
         m = len(converted)
         moves = np.empty((n, m), np.uint8)

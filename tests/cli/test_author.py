@@ -14,7 +14,7 @@ import pytest
 
 from vcbench import suite
 from vcbench.cli import main
-from vcbench.plugins import Registry
+from vcbench.plugins import Kind, Registry
 
 KINDS = pytest.mark.parametrize("flags", [[], ["--discriminator"]], ids=["generator", "judge"])
 
@@ -72,12 +72,13 @@ def test_a_new_architecture_differs_from_what_it_is_compared_with_in_one_network
     mine, other = (loaded.systems[name] for name in ("brand-new", "residual-2d"))
     changed = "discriminator" if flags else "generator"
 
-    def whole(system: suite.System, part: str) -> tuple[str, dict[str, Any]]:
+    def whole(system: suite.System, part: Kind) -> tuple[str, dict[str, Any]]:
         component = getattr(system, part)
-        plugin = loaded.registry.get(part, component.name)  # type: ignore[arg-type]
+        plugin = loaded.registry.get(part, component.name)
         return component.name, {o.name: o.default for o in plugin.options} | component.options
 
-    for part in ("generator", "discriminator", "objective"):
+    parts: tuple[Kind, ...] = ("generator", "discriminator", "objective")
+    for part in parts:
         assert (whole(mine, part) == whole(other, part)) == (part != changed), part
 
 

@@ -107,7 +107,7 @@ def _needed(planned: PlannedCell, entry: Mapping[str, Any]) -> set[str]:
 
 def _put(planned: PlannedCell, entry: Mapping[str, Any], files: _Files) -> None:
     folder, key = planned.folder, planned.key
-    machine = json.loads(_content(files[MACHINE], key, MACHINE))
+    machine = _machine(files[MACHINE], key)
     # Of a training that has not ended here, or whose weights were lost.
     for begun in (folder / STATUS, folder / CHECKPOINT, previous_of(folder / CHECKPOINT)):
         begun.unlink(missing_ok=True)
@@ -125,6 +125,17 @@ def _put(planned: PlannedCell, entry: Mapping[str, Any], files: _Files) -> None:
     sealed.write_json(folder / ELSEWHERE, {"cell": planned.cell.id, "machine": machine})
     (folder / FAILURE).unlink(missing_ok=True)
     (folder / STATUS).write_bytes(_content(files[STATUS], key, STATUS))  # last: there is a result
+
+
+def _machine(archive: Path, key: str) -> dict[str, Any]:
+    """Where a cell was trained."""
+    try:
+        machine = dict(json.loads(_content(archive, key, MACHINE)))
+        if all(isinstance(machine[name], str) for name in ("torch", "numpy")):
+            return machine
+    except (ValueError, TypeError, KeyError):
+        pass
+    raise DataError(f"{archive}: {key}/{MACHINE} is not what `train.py` writes; bring it again")
 
 
 def _merged(archives: Iterable[Path]) -> dict[str, _Files]:
