@@ -6,6 +6,7 @@ import json
 import re
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,10 +21,11 @@ from stored_results import shows
 import vcbench
 from vcbench import marked_text
 from vcbench.errors import UsageError
-from vcbench.reference import findings
+from vcbench.reference import findings, unmeasured
 from vcbench.reference import publish as publishing
 from vcbench.reference.__main__ import main
 from vcbench.reference.publish import publish, thinned
+from vcbench.suite.merge import Sources
 
 ROOT = Path(vcbench.__file__).parents[1]
 
@@ -335,11 +337,29 @@ def test_the_page_says_what_is_known_and_what_contradicts_it(tmp_path: Path) -> 
 def test_the_page_without_results_claims_nothing(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     text = findings.page(tmp_path / "none", root=tmp_path)
-    assert "**Nothing has been measured yet.**" in text
-    assert text.count("Not measured yet: `vcbench run ") == 22  # 21 questions
+    assert "**Nothing has been measured yet**: `vcbench run reference --budget cpu-small`; " in text
+    assert text.count("Not measured yet: `vcbench run ") == 21  # questions
     assert wrong_on_page(text, {}, root=tmp_path) == []
     assert wrong_on_page(f"{text}\n7.5 dB\n", {}, root=tmp_path) != []
     assert main(["findings", str(tmp_path / "absent"), str(tmp_path / "x.md")]) == 2
+
+
+def test_what_is_still_to_be_measured_is_what_no_published_run_has() -> None:
+    every = [budget for budget in Sources("reference").budgets if budget != "smoke"]
+    assert every
+    commands = partial(unmeasured.commands, "reference")
+    own = "vcbench run reference"
+    assert commands([]) == [*(f"{own} --budget {budget}" for budget in every), own]
+
+    def published(budget: str | None, seeds: list[int], suite: str = "reference") -> dict[str, Any]:
+        return {"suite": suite, "budget": budget, "seeds": seeds}
+
+    small = published("cpu-small", [1])
+    assert commands([small])[0] == f"{own} --budget cpu-small --seeds 0,2"
+    both = [small, published("cpu-small", [0, 2, 7])]
+    assert not any("cpu-small" in command for command in commands(both))
+    assert commands([published("cpu-small", [0, 1, 2], "vcc2016")]) == commands([])
+    assert own not in commands([published(None, [0, 1, 2])])
 
 
 def test_the_committed_page_is_what_the_committed_results_say() -> None:

@@ -20,6 +20,7 @@ from urllib.parse import quote
 import suites
 from vcbench import marked_text
 from vcbench.errors import DataError, UsageError
+from vcbench.reference import unmeasured
 from vcbench.reference.publish import CURVES_FIGURE, LEVELS, SUITE, SUMMARY, TRAININGS
 from vcbench.reporting import format as fmt
 from vcbench.reporting import levelling
@@ -45,6 +46,7 @@ from vcbench.reporting.verdict import effect_notes
 COMMAND = "python -m vcbench.reference findings"
 PAGE, STORED, README = Path("docs/findings.md"), Path("reports/reference"), Path("README.md")
 README_MARKS = (f"<!-- findings: made by {COMMAND} -->", "<!-- findings: end -->")
+STUDY = "reference"  # the suite that compares all systems
 README_METRICS = 4  # columns of the README's table; the page has all
 
 
@@ -99,8 +101,7 @@ def page(top: Path, *, root: Path) -> str:
         "the suite and the command that made them. A † marks a system that is under-trained: "
         "it is not shown to score below `mean-variance`, which trains nothing.",
     ]
-    if not runs:
-        parts.append("**Nothing has been measured yet.** " + _to_measure("reference"))
+    parts.append(_still_to_measure(runs))
     for stored in runs:
         if stored.leaderboard.comparison is None:
             parts += _study(stored, root)
@@ -364,6 +365,14 @@ def _answer(board: Leaderboard) -> list[str]:
     """What a question was answered with, what is under-trained, and what weakens the answer."""
     marked = any(NOT_BETTER in marks(row) for row in board.rows)
     return [*sentences(board), *[reference_note(board)] * marked, *doubts(board)]
+
+
+def _still_to_measure(runs: Sequence[Stored]) -> str:
+    """Of the study that comes with vcbench, the commands that nobody has published the end of."""
+    left = unmeasured.commands(STUDY, [stored.summary for stored in runs])
+    commands = "; ".join(f"`{command}`" for command in left)
+    begin = "Of the study, still to be measured" if runs else "**Nothing has been measured yet**"
+    return f"{begin}: {commands}." if left else "Nothing of the study is left to be measured."
 
 
 def _to_measure(suite: str) -> str:
