@@ -24,6 +24,7 @@ EXCUSED = (
     r"with its 95 % interval over cells, lies within 0\.1 dB of zero",
     r"where p, corrected for all of them, is at most 0\.05\b",
     r"of one generator, the latter over 128 frames\.",
+    r"each mel-cepstrum averaged over 5 frames",
 )
 _DIGITS = re.compile(r"(?<![\w.])[+−]?\d[\d,.]*(?!\w)|(?<=[-–/])\d+(?:\.\d+)?(?!\w)")
 NAMES = 0xE000  # private characters stand for systems
@@ -134,6 +135,16 @@ def _of_reference(match: Match, results: Results, system: str) -> bool:
 def _largest_p(match: Match, results: Results, _: str) -> bool:
     found = [number(results.rows[s][f"versus_{REFERENCE}_p_holm"]) or 0 for s in results.beaten]
     return bool(found) and probability_shown(match[PROBABLE], max(found))
+
+
+def _cost(match: Match, results: Results, system: str) -> bool:
+    """`A 17.3 it/s, 137 k parameters`: three significant digits."""
+    row = results.rows[system]
+    stored = (row["training_iterations_per_second"], row["generator_parameters"])
+    return system in results.beaten and all(
+        shows(match[name], float(f"{float(value):.3g}"))
+        for name, value in zip(("speed", "size"), stored, strict=True)
+    )
 
 
 def _effect(match: Match, results: Results, system: str) -> bool:
@@ -265,6 +276,7 @@ _PHRASES: tuple[tuple[str, Check], ...] = (
     (r"(?P<who>⟨S⟩) reaches ⟨E⟩", _leads),
     (r"(?P<who>⟨S⟩), is at ⟨E⟩", _leads),
     (r"untrained (?P<who>⟨S⟩) on ⟨L⟩ \(⟨E⟩\)", _score),
+    (r"(?P<who>⟨S⟩) (?P<speed>⟨N⟩) it/s, (?P<size>⟨N⟩(?: [kMG])?) parameters(?=[;.])", _cost),
     (r"⟨E⟩ (?:below|above|better than) (?P<who>⟨S⟩)", _ahead),
     (r"it beats the untrained ⟨S⟩ by ⟨E⟩", _beats),
     (r"it does not beat the untrained ⟨S⟩ \(difference ⟨E⟩\)", _beside),

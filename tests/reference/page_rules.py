@@ -39,4 +39,4 @@ def _system(row: Row) -> str:
         text = f"{float(row['difference']):+.2f}"
         text = text[1:] if float(text) == 0 else text.replace("-", "−")
         details.insert(0, f"{text} dB")
-    return f"{row['system']} ({'; '.join(details)})"
+    return row["system"] + (f" ({'; '.join(details)})" if details else "")

@@ -16,6 +16,8 @@ from vcbench.errors import UsageError
 from vcbench.reference import findings
 from vcbench.reference.__main__ import main
 from vcbench.reference.publish import UNKNOWN, _command, publish
+from vcbench.reference.stored import stored_runs
+from vcbench.reporting import levelling
 from vcbench.reporting.expectations import checks
 from vcbench.reporting.leaderboard import build
 from vcbench.reporting.run_files import read_run
@@ -153,6 +155,40 @@ def test_a_verdict_on_another_metric_is_not_set_beside_mcd(tmp_path: Path) -> No
     assert "ceiling" in found and "trained" not in found
 
 
+def test_a_metric_in_which_a_system_passes_the_target_itself_is_named(tmp_path: Path) -> None:
+    folder = made(tmp_path / "run", figures=False)
+    rows = pd.read_csv(folder / "results.csv")
+    passing = (rows["system"] == "residual-2d") & (rows["metric"] == "vuv-error")
+    rows.loc[passing, "value"] = -100.0
+    rows.loc[(rows["system"] == "paper-1d") & (rows["metric"] == "f0-rmse"), "value"] = None
+    rows.to_csv(folder / "results.csv", index=False)
+    run = read_run(folder)
+    board = build(run)
+    found = {check.system: check for check in checks(run, board) if check.rule == "limit"}
+    limit = board.row("resynthesis").scores["vuv-error"].mean
+    assert found.pop("residual-2d").said == f"VUV error −100.00 against {limit:.2f}"
+    assert set(found) == {row.system for row in board.rows} - {"residual-2d", "resynthesis"}
+    assert {check.outcome for check in found.values()} == {"agrees"}
+
+
+def test_how_the_curves_were_made_is_told_from_the_run_and_their_table(tmp_path: Path) -> None:
+    run = made(tmp_path / "run", figures=False)
+    manifest = json.loads((run / "manifest.json").read_text())
+    options = "--budget small --no-throughput --timeout 6h --set a.b=1 --data=/x --jobs 2"
+    manifest["command"] = ["vcbench", "run", "synthetic", *options.split()]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    table = curves(tmp_path / "curves.csv")
+    publish(run, tmp_path / "ref", cache_dir=tmp_path, curves=table)
+    points = pd.read_csv(table)
+    every = points["iteration"].min()
+    (sentences,) = set(points.groupby(levelling.POINT)["utterance"].nunique())
+    made_by = findings.page(tmp_path / "ref", root=tmp_path).partition("with learning curves, ")[2]
+    assert made_by.startswith(
+        "with `python -m vcbench.reference curves synthetic --budget small --set a.b=1 "
+        f"--data=DATA --jobs 2 --every {every} --sentences {sentences} -o CURVES`"
+    )
+
+
 def test_nothing_is_said_of_saturation_before_it_could_have_come(tmp_path: Path) -> None:
     described = {"objective": {"name": "lsgan"}, "discriminator": {"name": "d", "sigmoid": False}}
     for iterations, outcome in ((2000, "does not apply"), (400_000, "agrees")):
@@ -183,7 +219,7 @@ def test_an_answer_names_what_is_under_trained_and_what_weakens_it(tmp_path: Pat
         question="Does it matter?",
     )
     publish(made(tmp_path / "run", run, figures=False), tmp_path / "ref", cache_dir=tmp_path)
-    answers = findings._answer(findings.stored_runs(tmp_path / "ref")[0].leaderboard)
+    answers = findings._answer(stored_runs(tmp_path / "ref")[0].leaderboard)
     assert any(text.startswith("† under-trained: ") and "one" in text for text in answers)
     assert any("seeds" in text for text in answers[1:])
 

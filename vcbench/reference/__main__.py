@@ -10,7 +10,8 @@ from pathlib import Path
 import vcbench.reference
 from vcbench.cli import suite_arguments
 from vcbench.errors import UsageError, VcbenchError
-from vcbench.reference.findings import PAGE, README, STORED
+from vcbench.reference.findings import PAGE, README
+from vcbench.reference.study import STORED
 
 SENTENCES = 6
 

@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from vcbench.reporting import format as fmt
 from vcbench.reporting.model import REFERENCE, Leaderboard, Row
 from vcbench.reporting.run_files import RunFiles
+from vcbench.reporting.wording import decimals_of
 from vcbench.training.health import SATURATED
 
 Outcome = Literal["agrees", "contradicts", "not shown", "does not apply"]
@@ -23,6 +25,8 @@ FULL_SCALE, FULL_ITERATIONS, FULL_GAIN_DB = 1.0, 200_000, 1.0
 
 RULES = {
     "floor": f"Nothing scores below `{FLOOR}`, the target's own speech through the vocoder.",
+    "limit": f"In no other metric does a conversion score better than `{FLOOR}`; where one does, "
+    "that metric no longer tells how near it has come.",
     "ceiling": f"No conversion scores above `{CEILING}`, which converts nothing; one that does is "
     "wrong, or under-trained.",
     "trained": f"A trained system scores below `{REFERENCE}`, which trains nothing; where that is "
@@ -56,6 +60,7 @@ def checks(run: RunFiles, leaderboard: Leaderboard) -> list[Check]:
     """Every rule of `RULES`, in that order, for each system that it is about."""
     return [
         *_floor(leaderboard),
+        *_limit(leaderboard),
         *_ceiling(leaderboard),
         *_trained(leaderboard),
         *_supervised(leaderboard),
@@ -95,6 +100,28 @@ def _bracket(leaderboard: Leaderboard, rule: str, against: str, sign: int) -> It
 
 def _floor(leaderboard: Leaderboard) -> Iterator[Check]:
     yield from _bracket(leaderboard, "floor", FLOOR, 1)
+
+
+def _limit(leaderboard: Leaderboard) -> Iterator[Check]:
+    floor = leaderboard.row(FLOOR)
+    if floor is None:
+        return
+    columns = [c for c in leaderboard.columns if c.metric != METRIC and c.has_direction]
+    columns = [c for c in columns if not floor.incomplete(c)]
+    for row in leaderboard.rows:
+        judged = [c for c in columns if not row.incomplete(c)]
+        if row is floor or not judged:
+            continue
+        better = []
+        for column in judged:
+            mean, limit = (r.scores[column.key].mean for r in (row, floor))
+            if mean < limit if column.lower_is_better else mean > limit:
+                found, known = (
+                    fmt.number(x, decimals_of(leaderboard, column)) for x in (mean, limit)
+                )
+                better.append(f"{fmt.metric_label(column.metric)} {found} against {known}")
+        outcome: Outcome = "contradicts" if better else "agrees"
+        yield Check("limit", row.system, "", math.nan, outcome, ", ".join(better))
 
 
 def _ceiling(leaderboard: Leaderboard) -> Iterator[Check]:

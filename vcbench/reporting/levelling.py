@@ -35,8 +35,8 @@ METRIC, UNIT = "mcd", "dB"  # what curves are judged by
 TOLERANCE = 0.1  # of that unit
 MIN_POINTS = 3
 REFERENCES = ("source-copy", "mean-variance")
-CURVES = ["system", "pair", "direction", "seed", "iteration", "utterance"]
-CURVES += ["metric", "protocol", "value", "unit"]
+POINT = ["system", "pair", "direction", "seed", "iteration"]
+CURVES = [*POINT, "utterance", "metric", "protocol", "value", "unit"]
 
 
 @dataclass(frozen=True)
