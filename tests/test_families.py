@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from vcbench.statistics import ALPHA, Crossed, Difference, Evidence, SignFlip, holm, judged
 
-P = st.lists(st.floats(0, 1, allow_nan=False), min_size=1, max_size=6)
+# Few values, as a test that counts outcomes gives them: most families have ties.
+COUNTED = st.lists(st.sampled_from([0.001, 0.01, 0.02, 0.04, 0.5]), min_size=1, max_size=6)
+P = st.lists(st.floats(0, 1, allow_nan=False), min_size=1, max_size=6) | COUNTED
 
 
 def closed_testing(p: list[float]) -> list[float]:
@@ -36,6 +38,32 @@ def test_a_published_kind_of_example() -> None:
     corrected, levels = holm([0.01, 0.04, 0.03, 0.005])
     assert corrected == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert levels == pytest.approx([0.05 / 3, 0.05 / 2, 0.05 / 2, 0.05 / 4])
+
+
+@given(P.flatmap(lambda p: st.tuples(st.just(p), st.permutations(range(len(p))))))
+def test_nothing_depends_on_the_order_of_a_family(drawn: tuple[list[float], list[int]]) -> None:
+    p, order = drawn
+    corrected, levels = holm(p)
+    moved = holm([p[i] for i in order])
+    assert [list(part) for part in moved] == [list(corrected[order]), list(levels[order])]
+
+
+@given(P)
+def test_equal_p_have_the_level_of_the_first_and_the_undecided_that_of_the_first_failure(
+    p: list[float],
+) -> None:
+    ranked = sorted(p)
+    tested = [ALPHA / (len(p) - ranked.index(mine)) for mine in p]
+    failed = [level for mine, level in zip(p, tested, strict=True) if mine > level]
+    assert holm(p)[1] == pytest.approx([min([level, *failed]) for level in tested])
+
+
+def test_comparisons_that_all_reach_the_smallest_p_have_intervals_of_one_level() -> None:
+    far = SignFlip.of_rows(np.linspace(3, 4, 20), np.arange(20))
+    assert far.p == far.smallest_p
+    for found in judged([far] * 6):
+        assert found.level == ALPHA / 6
+        assert (found.low, found.high) == far.interval(ALPHA / 6)
 
 
 @given(P)

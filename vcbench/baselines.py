@@ -10,7 +10,7 @@ SUMMARIES = {
     "mean-variance": "mean and variance of mel-cepstra and log F0 matched to the target's",
     "resynthesis": "the target through analysis, coding and WORLD synthesis: the floor",
     "smoothed-target": "the target again, each mel-cepstrum averaged over 5 frames: what "
-    "mel-cepstral distortion forgives and a modulation spectrum shows",
+    "mel-cepstral distortion forgives",
     "parallel-gmm": "a joint-density GMM that has learnt from parallel sentences, which no system "
     "may use: how far supervision brings the mel-cepstra",
 }

@@ -133,8 +133,31 @@ def _of_reference(match: Match, results: Results, system: str) -> bool:
 
 
 def _largest_p(match: Match, results: Results, _: str) -> bool:
+    """`each p < 0.001`, or the largest `at most`; of one alone neither."""
+    several, bounded = len(results.beaten) > 1, "<" in match[PROBABLE]
+    if (match["each"], match["most"]) != (
+        "each " if several and bounded else None,
+        " at most" if several and not bounded else None,
+    ):
+        return False
     found = [number(results.rows[s][f"versus_{REFERENCE}_p_holm"]) or 0 for s in results.beaten]
     return bool(found) and probability_shown(match[PROBABLE], max(found))
+
+
+def _confidence(match: Match, results: Results, _: str) -> bool:
+    """`intervals at 95 % to 99.17 %`: of all that are tested against the reference."""
+    found = [number(results.rows[s][f"versus_{REFERENCE}_level"]) for s in results.ranked]
+    levels = [level for level in found if level is not None]
+    said = [f"{100 * (1 - level):.4g}" for level in (max(levels), min(levels))]
+    return [match["least"], match["most"] or match["least"]] == said
+
+
+def _alike(match: Match, results: Results, _: str) -> bool:
+    """`apart from A, B and 2 more`: whom the run's sentences leave level with the first."""
+    told = {row["system"]: row["apart_from_leader_in_this_run"] for row in results.board["rows"]}
+    named = [results.names[ord(c) - NAMES] for c in re.findall(S, match["names"])]
+    alike = [system for system, apart in told.items() if apart is False]
+    return set(named) <= set(alike) and len(named) + int(match["more"] or 0) == len(alike)
 
 
 def _cost(match: Match, results: Results, system: str) -> bool:
@@ -269,6 +292,11 @@ def _run_seeds(results: Results) -> int:
     return int(results.comparison["seeds"]) if results.comparison else results.seeds
 
 
+def _curve_sentences(results: Results) -> int:
+    spoken = {(row["direction"], row["utterance"]) for row in results.table("learning_curves.csv")}
+    return len(spoken) // len({direction for direction, _ in spoken})
+
+
 # ⟨S⟩ a system, ⟨L⟩ a metric, ⟨N⟩ a number, ⟨U⟩ a unit, ⟨E⟩ an estimate, ⟨P⟩ a p.
 _PHRASES: tuple[tuple[str, Check], ...] = (
     (r"(?P<who>⟨S⟩) has the (?:lowest|highest) ⟨L⟩, ⟨E⟩", _leads),
@@ -294,7 +322,13 @@ _PHRASES: tuple[tuple[str, Check], ...] = (
         r"(?:, 80 % power for differences from (?P<from>⟨N⟩)⟨U⟩ on)?(?=[;.])",
         _of_reference,
     ),
-    (r"[;(] ?⟨P⟩(?: at most)?\)", _largest_p),
+    (r"[;(] ?(?P<each>each )?⟨P⟩(?P<most> at most)?\)", _largest_p),
+    (r"; intervals at (?P<least>⟨N⟩) %(?: to (?P<most>⟨N⟩) %)?(?=[;)])", _confidence),
+    (
+        r"sentences do not tell it apart from (?P<names>⟨S⟩(?:(?:, | and )⟨S⟩)*)"
+        r"(?: and (?P<more>\d+) more)?",
+        _alike,
+    ),
     (
         r"Only (?P<n>\d+) seeds: too few seeds for a claim about the system \(an exact sign-flip "
         r"test cannot go below p = (?P<p>⟨N⟩) with (?P<again>\d+), (?P<least_p>⟨N⟩) with "
@@ -360,6 +394,10 @@ _PHRASES: tuple[tuple[str, Check], ...] = (
             k=lambda results: len(results.board["same_crops"]["mismatches"]),
             n=lambda results: results.board["same_crops"]["groups_compared"],
         ),
+    ),
+    (
+        r"are of the first (?P<n>\d+) evaluation sentences of each direction",
+        _are(n=_curve_sentences),
     ),
     (r"Learning rates fall to zero from iteration (?P<n>⟨N⟩(?: or ⟨N⟩)*) on\b", _decay),
 )

@@ -206,12 +206,13 @@ def _directions(
 
 def _curves(headers: list[str], rows: list[list[str]], results: Results) -> Checked:
     first = next(iter(results.metrics))
-    if column_key(headers[1].removesuffix(" at the end"), results) != first:
-        yield f"'{headers[1]}' is not of {first}"
+    if column_key(headers[2].removesuffix(" at the end"), results) != first:
+        yield f"'{headers[2]}' is not of {first}"
     wrong = list(_systems(rows, 0, list(results.levels)))
     yield from wrong
-    for system, end, change, verdict in rows if not wrong else ():
+    for system, n_cells, end, change, verdict in rows if not wrong else ():
         stored = results.levels[system]
+        yield from _same(n_cells, stored["cells"], system)
         last, _, iterations = end.partition(" (")
         if not shows(last, number(stored["last"])):
             yield f"{system}: '{end}' is not {stored['last']}"
@@ -220,7 +221,7 @@ def _curves(headers: list[str], rows: list[list[str]], results: Results) -> Chec
         yield from wrong_score(
             change,
             Estimate(*(number(stored[name]) for name in ("change", "low", "high"))),
-            f"{system}, {headers[2]}",
+            f"{system}, {headers[3]}",
             sign=True,
         )
         yield from _same(verdict, stored["verdict"], system)
@@ -238,7 +239,7 @@ def _budget(headers: list[str], rows: list[list[str]], results: Results) -> Chec
         "pairs": str(len(s["pairs"])),
         "sentences": str(s["sentences"]),
         "trainings": f"{s['cells_ok']} of {s['cells']}",
-        "hours of training": f"{s['training_hours']:.2f}",
+        "hours of training, summed": f"{s['training_hours']:.2f}",
         "machine": ", ".join(f"{m} ({n} trainings)" if several else m for m, n in machines.items()),
         "threads a training": " or ".join(map(str, s["threads"])) or "–",
         "protocol": ", ".join(s["protocols"]),

@@ -131,7 +131,7 @@ def test_an_external_system_is_no_training(tmp_path: Path) -> None:
     assert summary["systems"] == ["learnt"]
     assert (summary["cells_ok"], summary["cells"]) == (2, 2)
     text = findings.page(tmp_path / "ref", root=tmp_path)
-    assert "† in this run not shown to beat the untrained mean-variance" in text
+    assert "† in this run worse than the untrained mean-variance" in text
     known = pd.read_csv(tmp_path / "ref" / "checks.csv")
     assert set(known[known["rule"].isin(["trained", "full-size"])]["system"]) == {"learnt"}
     # Behind source-copy, but nobody says that it was trained too little.
@@ -209,7 +209,7 @@ def test_what_is_missing_is_a_dash_and_no_traceback(tmp_path: Path) -> None:
     path = tmp_path / "ref" / "summary.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"width": None}))
     text = findings.page(tmp_path / "ref", root=tmp_path)
-    assert "| paper-1d | – (2,000 iterations) |" in text
+    assert "| paper-1d | 2 | – (2,000 iterations) |" in text
 
 
 def test_an_answer_names_what_is_under_trained_and_what_weakens_it(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,20 @@ def test_the_suites_own_baseline_comes_first_with_its_own_verdicts(leaderboard_o
     (effect,) = board.comparison.effects
     assert board.against[0].differences["b"] == effect.differences["mcd"]
     assert notes(board, "a")["b"].startswith("better, p")
+
+
+def test_the_order_of_systems_in_the_suite_changes_no_interval(tmp_path: Path) -> None:
+    run = SyntheticRun(effects={"a": -3.0, "b": -2.0, "c": -1.0}, seeds=(0,), n_sentences=20)
+    stored = read_run(run.write(tmp_path / "run"))
+    suite = stored.suite
+    turned = {**suite, "systems": dict(reversed(suite["systems"].items()))}
+    boards = [build(stored), build(replace(stored, manifest={**stored.manifest, "suite": turned}))]
+    orders = [[x.baseline for x in board.against if x.trained] for board in boards]
+    assert orders == [["a", "b", "c"], ["c", "b", "a"]]
+    one, other = ({x.baseline: x.differences for x in board.against} for board in boards)
+    assert one == other
+    # All have the smallest p of a test by sampling, so that only their order could part them.
+    assert len({found.p for found in one["mean-variance"].values()}) == 1
 
 
 def test_too_few_seeds_allow_no_claim_between_trained_systems(leaderboard_of: Build) -> None:

@@ -15,7 +15,7 @@ from vcbench.reporting.leaderboard import build
 from vcbench.reporting.model import Leaderboard
 from vcbench.reporting.run_files import read_run
 from vcbench.reporting.seeds import differences, evidence, scores_by_seed
-from vcbench.statistics import MIN_SEEDS
+from vcbench.statistics import ALPHA, MIN_SEEDS, SignFlip, holm
 
 Build = Callable[[SyntheticRun], Leaderboard]
 SEEDS = tuple(range(MIN_SEEDS))
@@ -179,6 +179,50 @@ def test_with_few_seeds_no_system_leads_either(n_seeds: int, p: str, leaderboard
     assert f"p = {p} with {n_seeds}, 0.031 with 6)" in doubt
 
 
+def test_with_one_seed_a_first_place_by_chance_is_not_crowned(leaderboard_of: Build) -> None:
+    effects = {"a": -1.0, "b": -0.98, "c": -0.97, "d": -0.5}
+    board = leaderboard_of(SyntheticRun(effects=effects, seeds=(0,), n_sentences=20))
+    apart = [(row.system, row.apart_in_run) for row in board.ranked]
+    assert apart == [("a", None), ("b", False), ("c", False), ("d", True)]
+    text = answer(board)
+    assert text.startswith("a has the lowest MCD, ")
+    assert (
+        " dB below b; the run's sentences do not tell it apart from b and c. In this run it beats "
+        "the untrained mean-variance by "
+    ) in text
+    assert not any(claim in text for claim in CLAIMS)
+    # An interval of a difference between two trained systems would be taken for a claim.
+    assert [row.versus_leader.has_interval for row in board.ranked[1:]] == [False] * 3
+
+
+def test_whom_the_sentences_tell_apart_is_asked_of_means_over_seeds_and_of_all_at_once(
+    tmp_path: Path,
+) -> None:
+    effects = {f"s{i}": 0.025 * i - 1 for i in range(7)}
+    run = SyntheticRun(effects=effects, seeds=(0, 1), n_sentences=10)
+    board = build(read_run(run.write(tmp_path / "run")))
+    scores = pd.read_csv(tmp_path / "run" / "results.csv")
+    keys = ["pair", "direction", "utterance"]
+    means = scores[scores["metric"] == "mcd"].groupby(["system", *keys])["value"].mean()
+    first, *others = [row.system for row in board.ranked]
+    tables = [(means[s] - means[first]).reset_index() for s in others]
+    p = [SignFlip.of_rows(table["value"], table["utterance"]).p for table in tables]
+    told = dict(zip(others, holm(p)[0] <= ALPHA, strict=True))
+    assert {row.system: row.apart_in_run for row in board.ranked[1:]} == told
+    assert any(raw <= ALPHA and not told[s] for raw, s in zip(p, others, strict=True))
+    assert True in told.values()
+
+
+@pytest.mark.parametrize("n_sentences", [3, 5])
+def test_where_sentences_are_too_few_nobody_is_said_to_be_alike(
+    n_sentences: int, leaderboard_of: Build
+) -> None:
+    effects = {"a": -1.0, "b": -0.99}
+    board = leaderboard_of(SyntheticRun(effects=effects, seeds=(0,), n_sentences=n_sentences))
+    assert [row.apart_in_run for row in board.ranked] == [None, None]
+    assert "tell it apart" not in answer(board)
+
+
 def test_with_one_seed_where_higher_is_better_the_first_is_above(tmp_path: Path) -> None:
     folder = SyntheticRun(effects={"low": -2.0, "high": 2.0}, seeds=(0,)).write(tmp_path / "run")
     manifest = folder / "manifest.json"
@@ -197,7 +241,8 @@ def test_one_training_under_two_names_is_level(tmp_path: Path) -> None:
     lines = [line for line in cells.splitlines() if line.startswith('{"cell": "a/')]
     twins = "\n".join(lines).replace('"a/', '"b/').replace('"system": "a"', '"system": "b"')
     (folder / "cells.jsonl").write_text(cells + twins)
-    assert " in this run of one seed, level with b; " in answer(build(read_run(folder)))
+    text = answer(build(read_run(folder)))
+    assert " in this run of one seed, level with b; in this run it beats the untrained " in text
 
 
 def partial(only: str) -> SyntheticRun:

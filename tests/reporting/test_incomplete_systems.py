@@ -58,8 +58,8 @@ def test_what_is_missing_does_not_make_the_rest_easier_to_claim(leaderboard_of: 
     (default, *_) = board.against
     assert min(d.level for d in default.differences.values()) == pytest.approx(0.05 / 4)
     assert against_column(board, default)["how"] == (
-        "paired over the same sentences; Holm over 4 systems; n/N: utterances with both scores at "
-        "every seed"
+        "paired over the same sentences; Holm over 4 systems; intervals at 98.75 %; "
+        "n/N: utterances with both scores at every seed"
     )
 
 
@@ -118,8 +118,9 @@ def test_a_note_on_what_does_not_beat_the_reference_names_the_untested_apart(
     assert marks(board.row("behind")) == ["†"] and marks(board.row("lost")) == []
     (note,) = (n for n in notes(board) if n.startswith("†"))
     assert note.startswith(
-        "† under-trained: in this run not shown to beat the untrained mean-variance on MCD (paired "
-        "over the same sentences, sign-flip test over sentences, Holm over 3 systems): behind +0."
+        "† under-trained: in this run worse than the untrained mean-variance on MCD (paired over "
+        "the same sentences, sign-flip test over sentences, Holm over 3 systems; intervals at "
+        "98.33 %): behind +0."
     )
     assert note.split(". All others that are complete beat it (p = 0.")[1].endswith(
         ". Not tested, because incomplete: lost."

@@ -324,9 +324,11 @@ def test_rendering_again_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_complete_system_that_is_behind_the_reference_is_marked(tmp_path: Path) -> None:
-    run = SyntheticRun(effects={"ahead": -1.0, "behind": 0.5}, samples=False)
+    run = SyntheticRun(effects={"ahead": -1.0, "level": 0.0, "behind": 0.5}, samples=False)
     folder = run.write(tmp_path / "run")
     render(folder)
     found = read((folder / "index.html").read_text(encoding="utf-8"))
     remarks = [e.text for e in found.one("section", id="leaderboard").all("span", class_="remark")]
-    assert len(remarks) == 1 and remarks[0].startswith("† not shown to beat mean-variance (+0.")
+    level, behind = remarks
+    assert level.startswith("† not shown to beat mean-variance (+0.0")
+    assert behind.startswith("† worse than mean-variance (+0.2") and "power" not in behind

@@ -65,8 +65,8 @@ def test_markdown_holds_a_row_per_system_with_marks_and_their_meaning(example) -
     assert "| – | residual-2d-bce |" in text
     assert re.search(
         r"- In this run, 3 of 4 trained systems beat the untrained mean-variance on MCD \(paired "
-        r"over the same sentences, sign-flip test over sentences, Holm over 4 systems; p = 0\.0\d+ "
-        r"at most\)\. Not tested, because incomplete: residual-2d-bce\.",
+        r"over the same sentences, sign-flip test over sentences, Holm over 4 systems; intervals "
+        r"at 98\.75 %; p = 0\.0\d+ at most\)\. Not tested, because incomplete: residual-2d-bce\.",
         text,
     )
     assert "Not ranked, because incomplete: residual-2d-bce: of 4 cells, 1 failed." in text
@@ -224,11 +224,21 @@ def test_the_terminal_table_fits_and_keeps_names_and_the_first_metric(
 
 
 @pytest.mark.parametrize("width", [50, 120])
-def test_the_terminal_table_says_what_its_mark_means(width: int, leaderboard_of) -> None:
-    board = leaderboard_of(SyntheticRun(effects={"ahead": -1.0, "behind": 0.5}, samples=False))
+@pytest.mark.parametrize(
+    ("marked", "words"),
+    [
+        ({"level": 0.0}, "not shown to beat"),
+        ({"behind": 0.5}, "worse than"),
+        ({"level": 0.0, "behind": 0.5}, "worse than or not shown to beat"),
+    ],
+)
+def test_the_terminal_table_says_what_its_mark_means(
+    width: int, marked: dict[str, float], words: str, leaderboard_of
+) -> None:
+    board = leaderboard_of(SyntheticRun(effects={"ahead": -1.0, **marked}, samples=False))
     text = " ".join(on_terminal(board, width).split())
-    assert "behind †" in text and "ahead †" not in text
-    assert "† not shown to beat mean-variance" in text
+    assert all(f"{system} †" in text for system in marked) and "ahead †" not in text
+    assert f"† {words} mean-variance" in text
 
 
 def test_a_wide_terminal_shows_every_column_and_a_narrow_one_says_what_is_left_out(example) -> None:

@@ -46,7 +46,6 @@ def check(
     from vcbench.parallel import threads_per_job
 
     run = read_run(folder)
-    keys = SCORE_KEYS
     system, _, rest = cell.partition("/")
     pair, _, seed = rest.partition("/")
     of_cell = (run.results["system"] == system) & (run.results["pair"] == pair)
@@ -83,10 +82,23 @@ def check(
             measure_speed=False,
         )
         again = read_run(result.folder).results
-    both = stored.merge(again, on=keys, how="outer", suffixes=("", "_again"))
-    apart = (both["value"] - both["value_again"]).abs()
-    same = apart.eq(0) | (both["value"].isna() & both["value_again"].isna())
-    apart = apart.where(~same, 0.0).fillna(math.inf)  # a score that only one of them has
+    return compared(stored, again, notes=notes)
+
+
+def compared(stored: pd.DataFrame, again: pd.DataFrame, *, notes: Sequence[str] = ()) -> Comparison:
+    """Two tables of scores (`results.csv`), each with one row for each of `SCORE_KEYS`.
+
+    Scores that are undefined in both are equal. A row that only one table has is equal to nothing,
+    whatever its score: its difference is infinite, and so is that of a number from an undefined
+    score.
+    """
+    both = stored.merge(
+        again, on=SCORE_KEYS, how="outer", suffixes=("", "_again"), indicator="side"
+    )
+    value, value_again = both["value"], both["value_again"]
+    # The score of a missing row is undefined too after the merge.
+    same = (both["side"] == "both") & (value.eq(value_again) | (value.isna() & value_again.isna()))
+    apart = (value - value_again).abs().fillna(math.inf).where(~same, 0.0)
     furthest = apart.groupby(both["metric"], sort=False).max()
     return Comparison(
         len(both), int(same.sum()), {str(m): float(d) for m, d in furthest.items()}, notes

@@ -32,14 +32,15 @@ from vcbench.reporting.model import REFERENCE, Leaderboard
 from vcbench.reporting.tables import markdown_grid, markdown_text
 
 COMMAND = "python -m vcbench.reference findings"
+METRICS = Path(__file__).parents[2] / "docs" / "metrics.md"
 PAGE, README = Path("docs/findings.md"), Path("README.md")
 README_MARKS = (f"<!-- findings: made by {COMMAND} -->", "<!-- findings: end -->")
 STUDY = "reference"  # the suite that compares all systems
 _COMPLETE = re.compile(r" \((\d+)/\1\)$")  # all that was expected was scored
 _CURVES = {
     "levelled off": "have levelled off",
-    "still falling": "are still falling",
-    "rising": "are rising",
+    "still falling": "fell",
+    "rising": "rose",
     "undecided": "leave it undecided",
     "too few points": "have too few points to tell",
     "one cell alone: nothing can be said": "are of one cell alone, of which nothing can be said",
@@ -57,7 +58,8 @@ def page(top: Path, *, root: Path) -> str:
         f"[reports/reference]({link(root, top)}) by one command, `{COMMAND}`"
         ". Behind each sentence stand the table that it sums up, the score of every utterance, "
         "the suite and the command that made them. A † marks a system that is under-trained: "
-        "it is not shown to score below `mean-variance`, which trains nothing.",
+        "it is not shown to score below `mean-variance`, which trains nothing. "
+        f"[What each metric means]({link(root, METRICS)}).",
     ]
     parts.append(_still_to_measure(runs))
     for stored in runs:
@@ -113,8 +115,8 @@ def _learning(stored: Stored) -> str:
         f"{'those' if i else 'the learning curves'} of {listing(names)} {_CURVES[verdict]}"
         for i, (verdict, names) in enumerate(ordered)
     )
-    when = "where the learning rates fall to zero, " if decay(stored) else ""
-    curves = f"At the end of training, {when}{told}."
+    when = "while the learning rates fell to zero, " if decay(stored) else ""
+    curves = f"Over the last third of training, {when}{told}."
     return " ".join([said] * bool(marked) + [curves] * bool(told))
 
 

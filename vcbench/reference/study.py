@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
 import os
 import shlex
 from collections import Counter
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from vcbench.reference.publish import CURVES, CURVES_FIGURE, SUITE, TRAININGS
+from vcbench.reference.publish import CHECKS, CURVES, CURVES_FIGURE, SUITE, TRAININGS
 from vcbench.reference.stored import Stored, levels
 from vcbench.reporting import format as fmt
 from vcbench.reporting import levelling
@@ -30,6 +31,7 @@ from vcbench.reporting.tables import markdown_grid, markdown_text
 from vcbench.reporting.verdict import effect_notes
 
 STORED = Path("reports/reference")
+_OF_PITCH = {"f0-rmse", "log-f0-rmse", "vuv-error"}
 _OPTIONS = ("--budget", "--only", "--set", "--seeds", "--data", "--device", "--jobs")  # of `curves`
 
 
@@ -39,8 +41,7 @@ def study(stored: Stored, root: Path) -> list[str]:
     parts = [f"## {stored.name}", f'<a id="{stored.anchor}"></a>']
     if board.question:
         parts.append(f"*{markdown_text(board.question)}*")
-    said = sentences(board) if board.comparison else [*sentences(board), *costs(board)]
-    parts.append(_sentences(stored, root, said))
+    parts.append(_sentences(stored, root))
     parts += [f"**Warning:** {markdown_text(text)}" for text in doubts(board)]
     parts.append(budget(stored))
     if board.comparison is not None:
@@ -50,15 +51,45 @@ def study(stored: Stored, root: Path) -> list[str]:
     for column in board.columns[:1]:
         parts += [f"### {header(column)} in each direction"]
         parts.append(markdown_grid(direction_grid(board, column)))
-    parts += ["### Against what is known", _expected(stored, root)]
+    parts += ["### Against what is expected", _expected(stored, root)]
     parts += _curves(stored, root)
     parts += [f'### How {stored.name} was made\n\n<a id="{stored.anchor}-made"></a>']
     parts.append(_made(stored, root))
     return parts
 
 
-def _sentences(stored: Stored, root: Path, said: Iterable[str]) -> str:
-    return "\n".join(f"- {markdown_text(text)} {source(stored, root)}" for text in said)
+def _sentences(stored: Stored, root: Path) -> str:
+    """What was found, each sentence with what stands behind it."""
+    board = stored.leaderboard
+    table = "tables/effects.md" if board.comparison else "leaderboard.md"
+    said = [(text, table) for text in sentences(board)]
+    if board.comparison is None:
+        said += [(text, "throughput.csv") for text in costs(board)]
+    said += [(text, "leaderboard.md") for text in _alike(stored)]
+    return "\n".join(
+        f"- {markdown_text(text)} {source(stored, root, table)}" for text, table in said
+    )
+
+
+def _alike(stored: Stored) -> list[str]:
+    """What all systems do alike, so that no difference between them in it is the networks'."""
+    suite = stored.run.suite
+    systems = (suite.get("systems") or {}).values()
+    metrics = {column.metric for column in stored.leaderboard.columns}
+    said = []
+    pitches = {(system.get("training") or {}).get("pitch") for system in systems}
+    if len(pitches) == 1 and pitches != {None} and metrics & _OF_PITCH:
+        said.append(
+            "Every system converts F0 alike and keeps the source's voicing: where F0 RMSE, log F0 "
+            "RMSE or VUV error of trained systems differ, their spectra disturb the analysis of F0."
+        )
+    if "duration-difference" in metrics:
+        said.append(
+            "Every system keeps the source's timing: a larger duration difference than "
+            f"{REFERENCE}'s is speech that a damaged conversion has lost below the gate, and its "
+            "other scores rest on what is left."
+        )
+    return said
 
 
 def costs(board: Leaderboard) -> list[str]:
@@ -74,10 +105,10 @@ def costs(board: Leaderboard) -> list[str]:
     return [f"Speed of training and size of what beats {REFERENCE}: {'; '.join(said)}."]
 
 
-def source(stored: Stored, root: Path) -> str:
+def source(stored: Stored, root: Path, table: str = "leaderboard.md") -> str:
     """Links behind a sentence."""
     links = {
-        "table": link(root, stored.folder / "leaderboard.md"),
+        "table": link(root, stored.folder / table),
         "rows": link(root, stored.folder / "results.csv"),
         "suite": link(root, stored.suite_path() or stored.folder / SUITE),
         "command": f"#{stored.anchor}-made",
@@ -97,7 +128,7 @@ def budget(stored: Stored) -> str:
         "pairs": len(s["pairs"]),
         "sentences": s["sentences"],
         "trainings": f"{s['cells_ok']} of {s['cells']}",
-        "hours of training": f"{s['training_hours']:.2f}",
+        "hours of training, summed": f"{s['training_hours']:.2f}",
         "machine": ", ".join(
             f"{name} ({n} trainings)" if len(s["machines"]) > 1 else name
             for name, n in s["machines"].items()
@@ -118,8 +149,8 @@ def _expected(stored: Stored, root: Path) -> str:
     for rule, text in RULES.items():
         found = by_rule.get(rule)
         if found:
-            lines.append(f"- {text} {_outcome(found)} {source(stored, root)}")
-    return "\n".join(lines) or "Nothing of what is known could be checked on this run."
+            lines.append(f"- {text} {_outcome(found)} {source(stored, root, CHECKS)}")
+    return "\n".join(lines) or "Nothing of what is expected could be checked on this run."
 
 
 def _outcome(found: Sequence[Check]) -> str:
@@ -151,10 +182,14 @@ def _curves(stored: Stored, root: Path) -> list[str]:
     if not rows or not stored.leaderboard.columns:
         return []
     column = stored.leaderboard.columns[0]
-    headers = ("system", f"{header(column)} at the end", "change in the last third", "verdict")
+    headers = (
+        *("system", "cells", f"{header(column)} at the end"),
+        *("change in the last third", "verdict"),
+    )
     lines = tuple(
         (
             row["system"],
+            row["cells"],
             f"{fmt.number(float(row['last'] or 'nan'), 2)} ({int(row['iterations']):,} iterations)",
             _change(row),
             row["verdict"],
@@ -164,14 +199,16 @@ def _curves(stored: Stored, root: Path) -> list[str]:
     rule = (
         f"Levelled off: the change over the last third of the curve, with its 95 % interval over "
         f"cells, lies within {levelling.TOLERANCE:g} {levelling.UNIT} of zero. Otherwise still "
-        "falling or rising, where the interval lies below or above zero, or else undecided. Scores "
-        "are of the curve's own sentences, which are evaluation sentences too, in "
-        f"[learning_curves.csv]({link(root, stored.folder / 'learning_curves.csv')})."
+        "falling or rising, where the interval lies below or above zero, or else undecided: with "
+        "few cells, or one that jumps, nearly always. Scores "
+        f"are of the first {_sentences_of(_points(stored))} evaluation sentences of each direction "
+        f"([learning_curves.csv]({link(root, stored.folder / CURVES)})). What is chosen by such "
+        "curves, one budget for all systems, has seen these sentences."
     )
     figure = link(root, stored.folder / CURVES_FIGURE)
     return [
         "### Learning curves",
-        markdown_grid(Grid(headers, lines, frozenset({0, 3}))),
+        markdown_grid(Grid(headers, lines, frozenset({0, 4}))),
         " ".join([rule, *decay(stored)]),
         f"![Scores against iterations, a colour for each system]({figure})",
     ]
@@ -184,7 +221,10 @@ def decay(stored: Stored) -> list[str]:
     if not starts:
         return []
     at = " or ".join(f"{start:,}" for start in starts)
-    return [f"Learning rates fall to zero from iteration {at} on: curves flatten for that too."]
+    return [
+        f"Learning rates fall to zero from iteration {at} on, which lowers scores by itself, and "
+        "flattens curves in the end."
+    ]
 
 
 def _change(row: Mapping[str, str]) -> str:
@@ -196,22 +236,30 @@ def _change(row: Mapping[str, str]) -> str:
 
 def _curves_command(stored: Stored) -> str:
     """What made the curves: options are the run's own, the rest stands in the table."""
-    with (stored.folder / CURVES).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = _points(stored)
     every = min(int(row["iteration"]) for row in rows)
-    at_a_point = Counter(tuple(row[name] for name in levelling.POINT) for row in rows)
-    words = shlex.split(str(stored.summary["command"]))[2:]
-    said = words[:1]
-    for option, value in itertools.pairwise(words):
+    said = [str(stored.summary["suite"])]
+    for option, value in itertools.pairwise(shlex.split(str(stored.summary["command"]))):
         if option in _OPTIONS:
             said += [option, value]
         elif option.partition("=")[0] in _OPTIONS:
             said.append(option)
-    sentences_ = max(at_a_point.values())
     return (
         f"python -m vcbench.reference curves {shlex.join(said)} --every {every} "
-        f"--sentences {sentences_} -o CURVES"
+        f"--sentences {_sentences_of(rows)} -o CURVES"
     )
+
+
+def _points(stored: Stored) -> list[dict[str, str]]:
+    """Every score of the learning curves."""
+    with (stored.folder / CURVES).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _sentences_of(points: Iterable[Mapping[str, str]]) -> int:
+    """Of how many sentences each point is the mean."""
+    counts = Counter(tuple(row[name] for name in levelling.POINT) for row in points)
+    return max(counts.values())
 
 
 def _made(stored: Stored, root: Path) -> str:
@@ -220,6 +268,8 @@ def _made(stored: Stored, root: Path) -> str:
     def file(name: str) -> str:
         return f"[{name}]({link(root, stored.folder / name)})"
 
+    figures = f", {file('figures')}" if (stored.folder / "figures").is_dir() else ""
+
     folder = (STORED / stored.place).as_posix()
     curved = bool(levels(stored))
     ended = next((c.cell for c in stored.run.cells if c.kind == "trained" and c.ok), "")
@@ -227,9 +277,17 @@ def _made(stored: Stored, root: Path) -> str:
     shipped = f"[{suite_path.name}]({link(root, suite_path)}), " if suite_path else ""
     lines = [
         f"tables {file('leaderboard.md')}, {file('leaderboard.csv')}, {file('leaderboard.tex')}",
-        f"every utterance's scores {file('results.csv')}",
-        f"suite {shipped}as resolved {file(SUITE)}",
-        f"cells {file('cells.jsonl')}, {file(TRAININGS)}; versions {file('manifest.json')}",
+        f"every utterance's scores {file('results.csv')}; by effect, direction and baseline "
+        f"{file('tables')}",
+        f"suite {shipped}as resolved, with every default {file(SUITE)}",
+        *(f"system {text}" for text in _systems(stored)),
+        f"cells {file('cells.jsonl')}, their trainings {file(TRAININGS)}, losses "
+        f"{file('training.csv')}, speed {file('throughput.csv')}{figures}",
+        f"commit `{s['git']}`; versions, machine and fingerprint of the speech in "
+        f"{file('manifest.json')}",
+        "speech: `vcbench data fetch vcc2016 --data DATA`"
+        if (stored.run.suite.get("corpus") or {}).get("name") == "vcc2016"
+        else "",
         f"trained, with learning curves, with `{_curves_command(stored)}`" if curved else "",
         f"{'scored' if curved else 'made'} with `{s['command']}`",
         f"{s['trained_elsewhere']} of its cells were trained elsewhere, with "
@@ -242,9 +300,33 @@ def _made(stored: Stored, root: Path) -> str:
     if ended:
         lines.append(
             "a cell is trained again and compared, score by score, with "
-            f"`python -m vcbench.reference check {shlex.quote(folder)} --cell {shlex.quote(ended)}`"
+            f"`python -m vcbench.reference check {shlex.quote(folder)} --cell {shlex.quote(ended)} "
+            "--data DATA`"
         )
     return bullets(filter(None, lines), escape=False)
+
+
+def _systems(stored: Stored) -> list[str]:
+    """Of what each system is made, and what its training has otherwise than the most have."""
+    described = stored.run.suite.get("systems") or {}
+    trainings = [json.dumps(s.get("training") or {}) for s in described.values()]
+    common = json.loads(Counter(trainings).most_common(1)[0][0]) if trainings else {}
+    said = []
+    for name, system in described.items():
+        parts = [_part(system.get(kind)) for kind in ("generator", "discriminator", "objective")]
+        other = {k: v for k, v in (system.get("training") or {}).items() if common.get(k) != v}
+        parts += [f"{key}: {json.dumps(value)}" for key, value in other.items()]
+        said.append(f"{markdown_text(name)}: {', '.join(f'`{part}`' for part in parts if part)}")
+    return said
+
+
+def _part(described: object) -> str:
+    """A network or an objective by its name; what is said of a sigmoid belongs to it."""
+    if not isinstance(described, Mapping):
+        return str(described or "")
+    sigmoid = described.get("sigmoid")
+    told = "" if sigmoid is None else f" {'with' if sigmoid else 'without'} a sigmoid"
+    return f"{described['name']}{told}"
 
 
 def bullets(lines: Iterable[str], *, escape: bool = True) -> str:

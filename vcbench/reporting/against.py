@@ -84,8 +84,8 @@ def against_each(
 ) -> tuple[Against, ...]:
     """The trained rows against every possible baseline, the default one first.
 
-    `rows` are in the suite's order, as for `versus`: of equal p the first has the widest interval.
-    The default is the suite's own baseline, else `REFERENCE`, else the first that there is.
+    The default is the suite's own baseline, else `REFERENCE`; then those that train nothing, then
+    the others, each in the order of `rows`, which decides nothing else.
     """
     trained = [row.system for row in rows if row.trained]
     ordered = [*(row for row in rows if not row.trained), *(row for row in rows if row.trained)]

@@ -121,7 +121,7 @@ def _leads(leaderboard: Leaderboard, best: Row, column: Column, decimals: int) -
     others = leaderboard.ranked[1:]
     if not others:
         text = f"{best.system} reaches {score} {label}; no other trained system is complete"
-        return text + _against_reference(best, column, decimals) + "."
+        return _with_reference(text, best, column, decimals)
     if leaderboard.n_seeds < MIN_SEEDS:
         return _first_of_few_seeds(leaderboard, column, decimals)
     # versus_leader is other minus best: the column is asked about best minus other.
@@ -131,11 +131,11 @@ def _leads(leaderboard: Leaderboard, best: Row, column: Column, decimals: int) -
             f"{best.system} has the {_extreme(column)} {label}, {score}, but cannot be told apart "
             f"from {fmt.listing(row.system for row in tied)}"
         )
-        return text + _against_reference(best, column, decimals) + "."
+        return _with_reference(text, best, column, decimals)
     second = others[0]
     ahead = gap(magnitude(second.versus_leader), column, decimals, sign=False)
     text = f"{best.system} leads on {label} with {score}, {ahead} better than {second.system}"
-    return text + _against_reference(best, column, decimals) + "."
+    return _with_reference(text, best, column, decimals)
 
 
 def _tied(leaderboard: Leaderboard, column: Column) -> list[Row]:
@@ -155,7 +155,10 @@ def _power(leaderboard: Leaderboard) -> list[str]:
 
 
 def _first_of_few_seeds(leaderboard: Leaderboard, column: Column, decimals: int) -> str:
-    """What was measured, without an interval that would make luck in training a finding."""
+    """What was measured, without an interval that would make luck in training a finding.
+
+    Who is first by so little that even the sentences of this run do not show it is not crowned.
+    """
     best, second = leaderboard.ranked[:2]
     score = amount(best.scores[column.key], column, decimals)
     seeds = "one seed" if leaderboard.n_seeds == 1 else f"{leaderboard.n_seeds} seeds"
@@ -172,7 +175,12 @@ def _first_of_few_seeds(leaderboard: Leaderboard, column: Column, decimals: int)
         text += f", {size} {'below' if column.lower_is_better else 'above'} {second.system}"
     elif ahead.mean == 0:
         text += f", level with {second.system}"
-    return text + _against_reference(best, column, decimals) + "."
+    alike = [row.system for row in leaderboard.ranked if row.apart_in_run is False]
+    if not alike or (ahead.mean == 0 and alike == [second.system]):
+        return _with_reference(text, best, column, decimals)
+    text += f"; the run's sentences do not tell it apart from {fmt.listing(alike)}"
+    beside = _against_reference(best, column, decimals)
+    return f"{text}. {beside[0].upper()}{beside[1:]}." if beside else f"{text}."
 
 
 def _few_seeds(n_seeds: int) -> list[str]:
@@ -207,6 +215,12 @@ def _nothing_beats(leaderboard: Leaderboard, best: Row, column: Column, decimals
     return text + "."
 
 
+def _with_reference(text: str, best: Row, column: Column, decimals: int) -> str:
+    """A sentence about the first system, and in it how that one stands to the reference."""
+    beside = _against_reference(best, column, decimals)
+    return f"{text}; {beside}." if beside else f"{text}."
+
+
 def _against_reference(best: Row, column: Column, decimals: int) -> str:
     found = best.versus_reference
     if found is None:
@@ -219,14 +233,14 @@ def _against_reference(best: Row, column: Column, decimals: int) -> str:
             way = "higher" if found.mean > 0 else "lower"
             told = f" ({way}, that is {'better' if way == column.better else 'worse'})"
         return (
-            f"; {where}its difference to the untrained {REFERENCE} is {apart}{told}, of too few "
+            f"{where}its difference to the untrained {REFERENCE} is {apart}{told}, of too few "
             "sentences"
         )
     if best.beats_reference:
         ahead = gap(magnitude(found), column, decimals, sign=False)
-        return f"; {where}it beats the untrained {REFERENCE} by {ahead}"
+        return f"{where}it beats the untrained {REFERENCE} by {ahead}"
     behind = gap(found, column, decimals)
-    return f"; {where}it does not beat the untrained {REFERENCE} (difference {behind})"
+    return f"{where}it does not beat the untrained {REFERENCE} (difference {behind})"
 
 
 def _extreme(column: Column) -> str:

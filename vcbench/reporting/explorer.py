@@ -17,7 +17,7 @@ from vcbench.reporting import format as fmt
 from vcbench.reporting.against import verdict_of
 from vcbench.reporting.model import Against, Column, Leaderboard
 from vcbench.reporting.run_files import RunFiles
-from vcbench.reporting.wording import decimals_of
+from vcbench.reporting.wording import decimals_of, intervals_at
 from vcbench.statistics import Difference
 
 SIGNIFICANT_DIGITS = 6
@@ -87,6 +87,9 @@ def against_column(leaderboard: Leaderboard, against: Against) -> dict[str, Any]
     how = ["paired over the same sentences"]
     if k > 1:
         how.append(f"Holm over {k} systems")
+    levels = intervals_at(against.differences.values())
+    if levels:
+        how.append(levels)
     if over == {False}:
         how.append("over sentences: it tells of this run, not of other trainings")
     if any(d.n < d.expected for d in against.differences.values()):

@@ -5,6 +5,7 @@ Markdown, LaTeX, the terminal and the page all take their wording from here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vcbench import baselines
@@ -13,7 +14,13 @@ from vcbench.reporting.answer import intervals
 from vcbench.reporting.model import REFERENCE, Column, Leaderboard, Row
 from vcbench.reporting.smoothing import over_smoothing_note
 from vcbench.reporting.verdict import decision_words
-from vcbench.reporting.wording import decimals_of, detectable_amount, gap
+from vcbench.reporting.wording import (
+    decimals_of,
+    detectable_amount,
+    gap,
+    intervals_at,
+    turned,
+)
 from vcbench.statistics import needed
 
 NOT_BETTER = "†"
@@ -179,7 +186,10 @@ def rank_note(leaderboard: Leaderboard) -> str:
 
 
 def reference_note(leaderboard: Leaderboard) -> str:
-    """How many systems beat `mean-variance`, and each that does not, with its difference."""
+    """How many systems beat `mean-variance`; each that does not, with its difference.
+
+    Those that are shown to be worse are told from those that are only not shown to beat it.
+    """
     column, reference = leaderboard.ranked_by, leaderboard.row(REFERENCE)
     nothing = f"Nothing could be compared with the untrained {REFERENCE}"
     if column is None or reference is None or not leaderboard.trained:
@@ -200,29 +210,54 @@ def reference_note(leaderboard: Leaderboard) -> str:
             f"which of {fmt.count_of(k, 'trained system')} beats it on {label}; a sign-flip test "
             f"needs {needed(k)}.{apart}"
         )
-    over_seeds = all(r.versus_reference and r.versus_reference.over_seeds for r in compared)
+    found = [row.versus_reference for row in compared if row.versus_reference]
+    over_seeds = all(difference.over_seeds for difference in found)
     test = "t test over seeds and sentences" if over_seeds else "sign-flip test over sentences"
     how = f"paired over the same sentences, {test}{f', Holm over {k} systems' if k > 1 else ''}"
+    how = "; ".join(filter(None, [how, intervals_at(found)]))
     beaten = [
         r.versus_reference.p_holm for r in compared if r.beats_reference and r.versus_reference
     ]
-    at_most = (
-        f"{fmt.probability(max(beaten))}{' at most' if len(beaten) > 1 else ''}" if beaten else ""
-    )
     if len(beaten) == len(compared):
         who = "every trained system beats"
         if others:
             who = f"{len(beaten)} of {k} trained systems {'beat' if len(beaten) > 1 else 'beats'}"
-        text = f"{who} the untrained {REFERENCE} on {label} ({how}; {at_most}).{apart}"
+        text = f"{who} the untrained {REFERENCE} on {label} ({how}; {_largest(beaten)}).{apart}"
         return f"{text[0].upper()}{text[1:]}" if over_seeds else f"In this run, {text}"
     marked = [row for row in compared if not row.beats_reference]
-    listed = "; ".join(f"{r.system} {reference_gap(leaderboard, r)}" for r in marked)
+    said: dict[str, list[str]] = {}
+    for row in sorted(marked, key=lambda row: not worse_than_reference(leaderboard, row)):
+        gaps = said.setdefault(mark_words(leaderboard, [row]), [])
+        gaps.append(f"{row.system} {reference_gap(leaderboard, row)}")
+    (words, first), *more = [(words, fmt.one_line("; ".join(g))) for words, g in said.items()]
     under = "under-trained: " * all(row.kind == "trained" for row in marked)
-    text = f"{NOT_BETTER} {under}{'' if over_seeds else 'in this run '}not shown to beat "
-    text += f"the untrained {REFERENCE} on {label} ({how}): {fmt.one_line(listed)}."
+    text = f"{NOT_BETTER} {under}{'' if over_seeds else 'in this run '}{words} "
+    text += f"the untrained {REFERENCE} on {label} ({how}): {first}"
+    text += "".join(f"; {words} it: {listed}" for words, listed in more)
     if beaten:
-        text += f" All others{' that are complete' if others else ''} beat it ({at_most})."
-    return f"{text}{apart}"
+        text += f". All others{' that are complete' if others else ''} beat it ({_largest(beaten)})"
+    return f"{text}.{apart}"
+
+
+def worse_than_reference(leaderboard: Leaderboard, row: Row) -> bool:
+    """Whether the system is shown to be worse than `mean-variance`: decided, and the wrong way."""
+    column, found = leaderboard.ranked_by, row.versus_reference
+    return bool(column and found and found.claimable and column.is_better(turned(found)))
+
+
+def mark_words(leaderboard: Leaderboard, marked: Iterable[Row]) -> str:
+    """What `NOT_BETTER` means on these rows, to be followed by the reference's name."""
+    worse = {worse_than_reference(leaderboard, row) for row in marked}
+    return " or ".join(["worse than"] * (True in worse) + ["not shown to beat"] * (False in worse))
+
+
+def _largest(p: list[float]) -> str:
+    """The largest of some p: `p = 0.003 at most`, or `each p < 0.001`."""
+    said = fmt.probability(max(p))
+    if len(p) == 1:
+        return said
+    # "p < 0.001 at most" would bound a bound.
+    return f"each {said}" if "<" in said else f"{said} at most"
 
 
 def reference_gap(leaderboard: Leaderboard, row: Row) -> str:

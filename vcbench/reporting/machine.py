@@ -183,6 +183,7 @@ def _json_row(leaderboard: Leaderboard, row: Row) -> dict[str, Any]:
         f"beats_{REFERENCE}": row.beats_reference,
         f"versus_{REFERENCE}": difference_json(row.versus_reference),
         "versus_leader": difference_json(row.versus_leader),
+        "apart_from_leader_in_this_run": row.apart_in_run,
         "training_iterations_per_second": row.iterations_per_second,
         "conversion_real_time_factor": row.real_time_factor,
         "generator_parameters": row.parameters,

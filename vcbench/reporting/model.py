@@ -90,6 +90,8 @@ class Row:
     """One system. Differences are this system's first metric minus another's, paired.
 
     The interval of `versus_leader` covers seeds and sentences; it has none with too few seeds.
+    `apart_in_run`: whether the sentences tell these trainings from those of the first, which says
+    nothing of other trainings; None of the first itself, and where sentences are too few to tell.
     `beats_reference` is None where there is no reference, or too little to tell.
     """
 
@@ -101,6 +103,7 @@ class Row:
     unranked: str = ""
     versus_reference: Difference | None = None
     versus_leader: Difference | None = None
+    apart_in_run: bool | None = None
     beats_reference: bool | None = None
     speed: Speed | None = None
 

@@ -30,6 +30,7 @@ from vcbench.reporting.grid import (
     effect_columns,
     effect_decimals,
     header,
+    mark_words,
     marks,
     notes,
     reference_gap,
@@ -223,8 +224,8 @@ def _row(
 ) -> dict[str, Any]:
     remarks = []
     if NOT_BETTER in marks(row):
-        gap = reference_gap(leaderboard, row)
-        remarks.append(f"{NOT_BETTER} not shown to beat {REFERENCE} ({gap})")
+        words, gap = mark_words(leaderboard, [row]), reference_gap(leaderboard, row)
+        remarks.append(f"{NOT_BETTER} {words} {REFERENCE} ({gap})")
     if row.health:
         remarks.append(f"{UNHEALTHY} {fmt.count_of(len(row.health), 'training flag')}, see below")
     if row.unranked:

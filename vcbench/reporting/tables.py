@@ -28,6 +28,7 @@ from vcbench.reporting.grid import (
     effects_grid,
     header,
     leaderboard_grid,
+    mark_words,
     marks,
     notes,
     protocol_notes,
@@ -356,7 +357,8 @@ def _terminal_caption(leaderboard: Leaderboard, n_hidden: int) -> str:
     signs = {sign for row in leaderboard.rows for sign in marks(row)}
     lines = [f"protocol {protocols}; mean [95 % interval]"]
     if NOT_BETTER in signs:
-        lines.append(f"{NOT_BETTER} not shown to beat {REFERENCE}")
+        marked = [row for row in leaderboard.rows if NOT_BETTER in marks(row)]
+        lines.append(f"{NOT_BETTER} {mark_words(leaderboard, marked)} {REFERENCE}")
     if UNHEALTHY in signs:
         lines.append(f"{UNHEALTHY} trouble in training, see the page")
     if n_hidden:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from vcbench.reporting import format as fmt
 from vcbench.reporting.model import Comparison, Effect, Leaderboard
 from vcbench.reporting.run_files import Cell
-from vcbench.reporting.wording import decimals_of, detectable_amount, gap, magnitude
+from vcbench.reporting.wording import confidence, decimals_of, detectable_amount, gap, magnitude
 from vcbench.statistics import ALPHA, MIN_SEEDS
 from vcbench.training.health import SATURATED
 
@@ -76,7 +76,7 @@ def effect_notes(leaderboard: Leaderboard) -> list[str]:
     else:
         level = (
             f"Intervals have the levels at which Holm's procedure tested the {k} differences of a "
-            f"metric (from {100 * (1 - ALPHA / k):.4g} % for the smallest p), so that they exclude "
+            f"metric (from {confidence(ALPHA / k)} for the smallest p), so that they exclude "
             "zero exactly where p, corrected for all of them, is at most 0.05"
         )
     trained = comparison.n_seeds

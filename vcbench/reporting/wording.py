@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from vcbench.reporting import format as fmt
 from vcbench.reporting.model import Column, Leaderboard
-from vcbench.statistics import Difference, Estimate
+from vcbench.statistics import ALPHA, Difference, Estimate
 
 
 def decimals_of(leaderboard: Leaderboard, column: Column) -> int:
@@ -39,6 +39,24 @@ def detectable_amount(differences: Iterable[Difference], column: Column, decimal
     return " ".join(
         t for t in ("differences from", fmt.number(size, decimals), column.unit, "on") if t
     )
+
+
+def confidence(level: float) -> str:
+    """The confidence of an interval at `level`, in percent: `99.17 %`."""
+    return f"{100 * (1 - level):.4g} %"
+
+
+def intervals_at(differences: Iterable[Difference]) -> str:
+    """`intervals at 95 % to 99.17 %`: the confidence of those with an interval.
+
+    Nothing where all have 95 %, which a reader takes for granted.
+    """
+    levels = {d.level for d in differences if d.has_interval}
+    if levels <= {ALPHA}:
+        return ""
+    # As written: levels that differ by rounding alone are one.
+    ends = dict.fromkeys((confidence(max(levels)), confidence(min(levels))))
+    return f"intervals at {' to '.join(ends)}"
 
 
 def turned(difference: Estimate | None) -> Estimate:

@@ -11,9 +11,12 @@ How the interval fits
 ---------------------
 An interval has the level at which Holm's procedure tested its comparison: 1 - 0.05 / k for the
 smallest p, 1 - 0.05 / (k - 1) for the next, and for the undecided the level at which the first of
-them failed. Because an interval is made of the same evidence as its p, it excludes zero exactly
-where the difference is claimed: there is one answer, not a p and an interval that disagree. All
-intervals contain the plain 95 % interval, so that each by itself holds with at least 95 %.
+them failed. Equal p, which a test that counts outcomes often gives, all have the level of the first
+of them, the strictest: one is claimed exactly where all are, and nothing depends on the order in
+which comparisons are listed. Because an interval is made of the same evidence as its p, it excludes
+zero exactly where the difference is claimed: there is one answer, not a p and an interval that
+disagree. All intervals contain the plain 95 % interval, so that each by itself holds with at least
+95 %.
 
 What this gives up: the intervals of several claims do not hold *together* with 95 % (Bonferroni's
 would). Intervals that are compatible with Holm's procedure and hold together end at zero for every
@@ -87,20 +90,19 @@ class Difference(Estimate):
 def holm(p: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Corrected p and the level at which each was tested, both (k,), in the order given.
 
-    NaN, a comparison that could not be made, stays in the family as a p of 1.
+    Equal p have equal levels. NaN, a comparison that could not be made, stays in the family as a p
+    of 1.
     """
     raw = np.asarray(p, dtype=np.float64)
     raw = np.where(np.isnan(raw), 1.0, raw)
-    k = len(raw)
-    order = np.argsort(raw, kind="stable")
-    left = np.arange(k, 0, -1)
-    corrected = np.empty(k)
-    corrected[order] = np.minimum(1.0, np.maximum.accumulate(left * raw[order]))
-    failed = raw[order] > ALPHA / left
-    first = int(np.argmax(failed)) if failed.any() else k
-    levels = np.empty(k)
-    levels[order] = ALPHA / np.maximum(left, k - first)
-    return corrected, levels
+    order = np.argsort(raw)
+    # How many p are not smaller: those that are left when each is tested, its equals among them.
+    left = len(raw) - np.searchsorted(raw[order], raw)
+    corrected = np.empty(len(raw))
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate((left * raw)[order]))
+    # The most were left when the first failed; nothing after it has a level of its own.
+    first_failed = left[raw > ALPHA / left].max(initial=0)
+    return corrected, ALPHA / np.maximum(left, first_failed)
 
 
 def judged(family: Sequence[Evidence | None]) -> list[Difference]:
