@@ -57,7 +57,11 @@ def links(page: Path) -> list[tuple[Path, str]]:
 
 @pytest.mark.parametrize(("page", "path"), [*links(README), *links(GUIDE), *links(METRICS)])
 def test_links_lead_somewhere(page: Path, path: str) -> None:
-    assert (page.parent / path).exists()
+    file, _, anchor = path.partition("#")
+    assert (page.parent / file).exists()
+    if anchor:
+        text = (page.parent / file if file else page).read_text(encoding="utf-8")
+        assert f'<a id="{anchor}"></a>' in text
 
 
 def test_the_table_of_architectures_is_up_to_date() -> None:

@@ -323,7 +323,7 @@ _PHRASES: tuple[tuple[str, Check], ...] = (
         _of_reference,
     ),
     (r"[;(] ?(?P<each>each )?⟨P⟩(?P<most> at most)?\)", _largest_p),
-    (r"; intervals at (?P<least>⟨N⟩) %(?: to (?P<most>⟨N⟩) %)?(?=[;)])", _confidence),
+    (r"; intervals at (?P<least>⟨N⟩) %(?: to (?P<most>⟨N⟩) %)?(?=[;)\n])", _confidence),
     (
         r"sentences do not tell it apart from (?P<names>⟨S⟩(?:(?:, | and )⟨S⟩)*)"
         r"(?: and (?P<more>\d+) more)?",

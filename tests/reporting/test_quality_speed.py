@@ -8,13 +8,20 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from page_reader import read
 from synthetic_run import SyntheticRun
 
 from vcbench.reporting import render
 from vcbench.reporting.figures import styles
 from vcbench.reporting.model import Row
-from vcbench.reporting.quality_speed import Point, pareto, quality_panels
+from vcbench.reporting.quality_speed import (
+    COSTS,
+    Point,
+    _distinct_ticks,
+    pareto,
+    quality_panels,
+)
 
 coordinates = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12)
 
@@ -63,6 +70,16 @@ def test_names_stand_apart_where_points_are_one(example) -> None:
     assert all(row.system in text for row, text in zip(same, names, strict=True))
     at = re.compile(r'(?:translate\(|x=")([-\d.]+)(?: |" y=")([-\d.]+)')
     assert len({at.search(text).groups() for text in names}) == len(same)
+
+
+@given(st.floats(0.001, 10.0), st.floats(0.04, 0.5))
+def test_no_two_ticks_are_written_alike(lowest: float, spread: float) -> None:
+    axes = Figure().add_subplot()
+    axes.set_xlim(lowest, lowest * (1 + spread))
+    for cost in COSTS:
+        ticks = _distinct_ticks(axes, cost).tick_values(*axes.get_xlim())
+        labels = [cost.write(tick) for tick in ticks]
+        assert len(set(labels)) == len(labels)
 
 
 def test_a_run_without_speed_or_scores_has_no_scatter(tmp_path: Path) -> None:

@@ -105,8 +105,12 @@ def _size(stored: Stored) -> tuple[float, int, float]:
 
 def _learning(stored: Stored) -> str:
     """Who has not learnt enough, and who still learns; empty where neither is known."""
-    marked = [row.system for row in stored.leaderboard.rows if NOT_BETTER in marks(row)]
-    said = f"Under-trained ({NOT_BETTER}), not shown to beat {REFERENCE}: {listing(marked)}."
+    marked = [row for row in stored.leaderboard.rows if NOT_BETTER in marks(row)]
+    worse = [r.system for r in marked if r.versus_reference and r.versus_reference.decided]
+    others = [row.system for row in marked if row.system not in worse]
+    parts = [f"worse than {REFERENCE}: {listing(worse)}"] * bool(worse)
+    parts += [f"not shown to beat {REFERENCE}: {listing(others)}"] * bool(others)
+    said = f"Under-trained ({NOT_BETTER}), {'; '.join(parts)}."
     by_verdict: dict[str, list[str]] = {}
     for row in levels(stored):
         by_verdict.setdefault(row["verdict"], []).append(row["system"])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from vcbench.reporting import format as fmt
 from vcbench.reporting.figures import (
@@ -154,14 +154,26 @@ def _axes(
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlim(low / (high / low) ** 0.08, high * (high / low) ** 0.08)
     else:
-        room = 0.08 * (high - low) or 0.2 * high
+        # Costs that differ by less than a few percent stand together.
+        room = max(0.08 * (high - low), 0.02 * high)
         axes.set_xlim(max(0.0, low - room), high + room)
+        axes.xaxis.set_major_locator(_distinct_ticks(axes, cost))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: cost.write(value)))
     axes.set_ylim(*limits)
     axes.set_xlabel(cost.axis_label)
     axes.set_ylabel(header(column))
     axes.grid(color=RULE, linewidth=0.4)
     axes.set_axisbelow(True)
+
+
+def _distinct_ticks(axes: Axes, cost: Cost) -> MaxNLocator:
+    """As many ticks as are written differently, in three digits."""
+    for n_intervals in range(6, 1, -1):
+        locator = MaxNLocator(n_intervals)
+        labels = [cost.write(tick) for tick in locator.tick_values(*axes.get_xlim())]
+        if len(set(labels)) == len(labels):
+            return locator
+    return MaxNLocator(1)
 
 
 def _step(axes: Axes, front: Sequence[Point], column: Column) -> None:
