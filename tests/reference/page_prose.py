@@ -161,12 +161,12 @@ def _alike(match: Match, results: Results, _: str) -> bool:
 
 
 def _cost(match: Match, results: Results, system: str) -> bool:
-    """`A 17.3 it/s, 137 k parameters`: three significant digits."""
+    """`A 137 k parameters, 111 M MACs`: three significant digits."""
     row = results.rows[system]
-    stored = (row["training_iterations_per_second"], row["generator_parameters"])
+    stored = (row["generator_parameters"], row["generator_macs"])
     return system in results.beaten and all(
         shows(match[name], float(f"{float(value):.3g}"))
-        for name, value in zip(("speed", "size"), stored, strict=True)
+        for name, value in zip(("size", "macs"), stored, strict=True)
     )
 
 
@@ -304,7 +304,10 @@ _PHRASES: tuple[tuple[str, Check], ...] = (
     (r"(?P<who>⟨S⟩) reaches ⟨E⟩", _leads),
     (r"(?P<who>⟨S⟩), is at ⟨E⟩", _leads),
     (r"untrained (?P<who>⟨S⟩) on ⟨L⟩ \(⟨E⟩\)", _score),
-    (r"(?P<who>⟨S⟩) (?P<speed>⟨N⟩) it/s, (?P<size>⟨N⟩(?: [kMG])?) parameters(?=[;.])", _cost),
+    (
+        r"(?P<who>⟨S⟩) (?P<size>⟨N⟩(?: [kMG])?) parameters, (?P<macs>⟨N⟩(?: [kMG])?) MACs(?=[;.])",
+        _cost,
+    ),
     (r"⟨E⟩ (?:below|above|better than) (?P<who>⟨S⟩)", _ahead),
     (r"it beats the untrained ⟨S⟩ by ⟨E⟩", _beats),
     (r"it does not beat the untrained ⟨S⟩ \(difference ⟨E⟩\)", _beside),

@@ -263,7 +263,7 @@ def test_the_readme_gets_the_main_table_and_what_it_says(stored: Path, tmp_path:
         assert readme.read_text() == f"before\n\n{begin}\n\n{part}\n\n{end}\n\nafter\n"
     said = [line for line in part.splitlines() if line.startswith("- ")]
     assert len(said) == 3
-    assert said[1].startswith("- Speed of training and size of what beats mean-variance: ")
+    assert said[1].startswith("- Generators of what beats mean-variance: ")
     assert said[2].endswith(
         " Over the last third of training, the learning curves of paper-1d have levelled off; "
         "those of residual-2d fell."

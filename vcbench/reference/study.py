@@ -93,16 +93,17 @@ def _alike(stored: Stored) -> list[str]:
 
 
 def costs(board: Leaderboard) -> list[str]:
-    """A sentence on speed and size of the systems that have learnt something, or none."""
+    """A sentence on the size of the systems that have learnt something, or none.
+
+    Speeds stand in the table alone: they were measured one after the other, on a machine whose own
+    speed may have changed between two systems.
+    """
     said = [
-        f"{row.system} {fmt.measurement(row.iterations_per_second)} it/s, "
-        f"{fmt.quantity(row.parameters)} parameters"
+        f"{row.system} {fmt.quantity(row.parameters)} parameters, {fmt.quantity(row.macs)} MACs"
         for row in board.ranked
-        if row.beats_reference and row.iterations_per_second and row.parameters
+        if row.beats_reference and row.parameters and row.macs
     ]
-    if not said:
-        return []
-    return [f"Speed of training and size of what beats {REFERENCE}: {'; '.join(said)}."]
+    return [f"Generators of what beats {REFERENCE}: {'; '.join(said)}."] if said else []
 
 
 def source(stored: Stored, root: Path, table: str = "leaderboard.md") -> str:
