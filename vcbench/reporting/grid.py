@@ -140,7 +140,8 @@ def notes(leaderboard: Leaderboard) -> list[str]:
     found = [
         f"↓ lower is better, ↑ higher is better. {intervals(board)}",
         *over_smoothing_note(board),
-        "(n/N): scored of expected utterances. RTF: seconds of work per second of speech. "
+        "(n/N): scored of expected utterances. RTF: seconds of work per second of speech. Speeds "
+        "are measured one system after the other: changes of the machine's own show in them. "
         "Parameters and MACs: of one generator, the latter over 128 frames.",
         *training_note(board),
         reference_note(board),
