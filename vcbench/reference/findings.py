@@ -27,7 +27,14 @@ from vcbench.reference.study import (
     study,
 )
 from vcbench.reporting.answer import doubts, sentences
-from vcbench.reporting.grid import NOT_BETTER, Grid, leaderboard_grid, marks, reference_note
+from vcbench.reporting.grid import (
+    NOT_BETTER,
+    Grid,
+    leaderboard_grid,
+    marks,
+    reference_note,
+    worse_than_reference,
+)
 from vcbench.reporting.model import REFERENCE, Leaderboard
 from vcbench.reporting.tables import markdown_grid, markdown_text
 
@@ -105,8 +112,9 @@ def _size(stored: Stored) -> tuple[float, int, float]:
 
 def _learning(stored: Stored) -> str:
     """Who has not learnt enough, and who still learns; empty where neither is known."""
-    marked = [row for row in stored.leaderboard.rows if NOT_BETTER in marks(row)]
-    worse = [r.system for r in marked if r.versus_reference and r.versus_reference.decided]
+    board = stored.leaderboard
+    marked = [row for row in board.rows if NOT_BETTER in marks(row)]
+    worse = [row.system for row in marked if worse_than_reference(board, row)]
     others = [row.system for row in marked if row.system not in worse]
     parts = [f"worse than {REFERENCE}: {listing(worse)}"] * bool(worse)
     parts += [f"not shown to beat {REFERENCE}: {listing(others)}"] * bool(others)
