@@ -44,6 +44,7 @@ def check(
     from vcbench.cli.suite_arguments import resolve_device
     from vcbench.engines import Resources
     from vcbench.parallel import threads_per_job
+    from vcbench.terminal import progress_bars
 
     run = read_run(folder)
     system, _, rest = cell.partition("/")
@@ -72,15 +73,17 @@ def check(
         engine = loaded.registry.get("engine", "local").factory(
             jobs=jobs, device=device, resources=Resources(threads_per_job(jobs)), options={}
         )
-        result = runner.run(
-            plan,
-            cache_dir=cache,
-            reports_dir=here / "reports",
-            jobs=jobs,
-            engine=engine,
-            command=["python", "-m", "vcbench.reference", "check"],
-            measure_speed=False,
-        )
+        with progress_bars() as progress:
+            result = runner.run(
+                plan,
+                cache_dir=cache,
+                reports_dir=here / "reports",
+                jobs=jobs,
+                engine=engine,
+                command=["python", "-m", "vcbench.reference", "check"],
+                measure_speed=False,
+                progress=progress,
+            )
         again = read_run(result.folder).results
     return compared(stored, again, notes=notes)
 
