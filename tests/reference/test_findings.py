@@ -20,12 +20,11 @@ from stored_results import shows
 import vcbench
 from vcbench import marked_text
 from vcbench.errors import UsageError
-from vcbench.reference import findings
+from vcbench.reference import PAGE, README, STORED, findings
 from vcbench.reference import publish as publishing
 from vcbench.reference.__main__ import main
 from vcbench.reference.publish import publish, thinned
 from vcbench.reference.stored import stored_runs
-from vcbench.reference.study import STORED
 
 ROOT = Path(vcbench.__file__).parents[1]
 
@@ -353,7 +352,7 @@ def test_the_page_without_results_claims_nothing(tmp_path: Path) -> None:
 
 def test_the_committed_page_is_what_the_committed_results_say() -> None:
     """Until results are committed there is neither."""
-    results, page = ROOT / STORED, ROOT / findings.PAGE
+    results, page = ROOT / STORED, ROOT / PAGE
     runs = stored_runs(results) if results.is_dir() else []
     assert page.is_file() == bool(runs)
     if runs:
@@ -362,7 +361,7 @@ def test_the_committed_page_is_what_the_committed_results_say() -> None:
         assert findings.page(results, root=page.parent) == text, wrong
         stored = stored_below(results)
         assert wrong_on_page(text, stored, root=page.parent) == []
-        readme = (ROOT / findings.README).read_text(encoding="utf-8")
+        readme = (ROOT / README).read_text(encoding="utf-8")
         part = findings.readme_block(results, page, root=ROOT)
         assert marked_text.replaced(readme, findings.README_MARKS, by=part) == readme, wrong
         assert wrong_in_block(part, stored) == []

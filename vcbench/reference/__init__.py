@@ -13,3 +13,11 @@ loss curves; no audio, no weights, nothing of the corpus, and no path of this ma
 and compares every row. Equal numbers need the same kind of machine, the same number of threads and
 the same versions; on another, `--tolerance` says how far a score may be off.
 """
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# Here, for a command line that imports no NumPy: processes that score are started with it, and one
+# that has NumPy before it is told its number of threads sums in another order.
+STORED, PAGE, README = Path("reports/reference"), Path("docs/findings.md"), Path("README.md")

@@ -40,7 +40,6 @@ from vcbench.reporting.tables import markdown_grid, markdown_text
 
 COMMAND = "python -m vcbench.reference findings"
 METRICS = Path(__file__).parents[2] / "docs" / "metrics.md"
-PAGE, README = Path("docs/findings.md"), Path("README.md")
 README_MARKS = (f"<!-- findings: made by {COMMAND} -->", "<!-- findings: end -->")
 STUDY = "reference"  # the suite that compares all systems
 _COMPLETE = re.compile(r" \((\d+)/\1\)$")  # all that was expected was scored

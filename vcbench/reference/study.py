@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from vcbench.reference import STORED
 from vcbench.reference.publish import CHECKS, CURVES, CURVES_FIGURE, SUITE, TRAININGS
 from vcbench.reference.stored import Stored, levels
 from vcbench.reporting import format as fmt
@@ -30,7 +31,6 @@ from vcbench.reporting.model import REFERENCE, Leaderboard
 from vcbench.reporting.tables import markdown_grid, markdown_text
 from vcbench.reporting.verdict import effect_notes
 
-STORED = Path("reports/reference")
 _OF_PITCH = {"f0-rmse", "log-f0-rmse", "vuv-error"}
 _OPTIONS = ("--budget", "--only", "--set", "--seeds", "--data", "--device", "--jobs")  # of `curves`
 
